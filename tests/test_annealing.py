@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from vae_notes import VAE, KLAnnealing, Objective, data, schedules
+from vae_notes._keras import keras, tf
+from vae_notes.networks import dense_decoder, dense_encoder
+
+X = data.digits()[:128]
+
+
+def small_vae(objective=None, **kwargs):
+    vae = VAE(dense_encoder(64, 2, (8,)), dense_decoder(2, 64, (8,)), objective)
+    vae.compile("adam", **kwargs)
+    return vae
+
+
+def fit(vae, schedule, by="epoch", x=X, **kwargs):
+    callback = KLAnnealing(schedule, by)
+    return vae.fit(x, verbose=0, callbacks=[callback], **{"batch_size": 32, **kwargs}).history
+
+
+def test_history_holds_the_weight_in_force():
+    """keras #13826: an annealed weight that never changes, because a traced loss has frozen it."""
+    vae = small_vae()
+    history = fit(vae, schedules.linear(1, 4), epochs=7)
+    assert history["kl_weight"] == [0, 0, 0.25, 0.5, 0.75, 1, 1]
+    for loss, reconstruction, kl, weight in zip(
+        *(history[k] for k in ("loss", "reconstruction", "kl", "kl_weight")), strict=True
+    ):
+        assert loss == pytest.approx(reconstruction + weight * kl, rel=1e-4)
+
+
+def test_the_schedule_is_a_fraction_of_the_objective():
+    history = fit(small_vae(Objective(kl_weight=4.0)), schedules.linear(0, 2), epochs=3)
+    assert history["kl_weight"] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("by", ["epoch", "step"])
+def test_resuming_goes_on_where_it_stopped(by):
+    """keras #9462, #14862: the state of the callback was lost on resuming."""
+    schedule = schedules.linear(1, 5)
+    whole = fit(small_vae(), schedule, by, epochs=6)["kl_weight"]
+    fit(vae := small_vae(), schedule, by, epochs=3)
+    rest = fit(vae, schedule, by, epochs=6, initial_epoch=3)["kl_weight"]
+    assert rest == whole[3:]
+
+
+class Weights(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(float(self.model.kl_weight))
+
+
+@pytest.mark.parametrize("kind", ["array", "dataset"])
+def test_by_step(kind):
+    """scvi-tools #507: warm-up by steps, not by epochs."""
+    vae, weights = small_vae(), Weights()
+    x = X if kind == "array" else tf.data.Dataset.from_tensor_slices(X).batch(32)
+    schedule = schedules.linear(0, 2)
+    options = {"batch_size": 32} if kind == "array" else {}
+    vae.fit(x, epochs=3, verbose=0, callbacks=[KLAnnealing(schedule, "step"), weights], **options)
+    assert weights.seen == pytest.approx(np.minimum(1, np.arange(12) / 8).tolist())
+
+
+def test_any_function_of_the_epoch_is_a_schedule():
+    assert fit(small_vae(), lambda epoch: 0.5**epoch, epochs=3)["kl_weight"] == [1, 0.5, 0.25]
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="schedule=0.5 cannot be called"):
+        KLAnnealing(0.5)
+    with pytest.raises(ValueError, match="by='batch' is unknown"):
+        KLAnnealing(schedules.constant(), by="batch")
+    other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    other.compile("sgd", "mse")
+    callbacks = [KLAnnealing(schedules.constant())]
+    with pytest.raises(ValueError, match="Sequential without a kl_weight"):
+        other.fit(np.ones((2, 2)), np.ones((2, 2)), verbose=0, callbacks=callbacks)
+    endless = tf.data.Dataset.from_generator(
+        lambda: iter(X.reshape(4, 32, 64)), output_signature=tf.TensorSpec((None, 64))
+    )
+    with pytest.raises(ValueError, match="give fit a steps_per_epoch"):
+        fit(small_vae(), schedules.constant(), "step", x=endless, batch_size=None)

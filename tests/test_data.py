@@ -1,0 +1,660 @@
+"""Sources of data, readers of files, and the one validator with its sentences."""
+
+import sys
+import urllib.error
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
+from sklearn.model_selection import train_test_split
+
+from vae_notes import data
+
+
+def one_sentence(error):
+    text = str(error.value)
+    assert "\n" not in text and text.endswith(".") and ". " not in text.replace("...", "")
+    return text
+
+
+# --- digits, patches, linear_gaussian -----------------------------------------------------------
+
+
+def test_digits_are_those_of_scikit_learn():
+    x, y = data.digits(labels=True)
+    bundle = load_digits()
+    assert x.dtype == np.float32 and x.min() == 0 and x.max() == 1
+    np.testing.assert_array_equal(x * 16, bundle.data)
+    np.testing.assert_array_equal(y, bundle.target)
+    np.testing.assert_array_equal(data.digits(), x)
+
+
+@pytest.mark.parametrize("side", [1, 3, 16])
+def test_patches_are_rectangles_of_the_photographs(side):
+    found = data.patches(side, count=6, seed=3).reshape(6, side, side)
+    for i, name in enumerate(["china.jpg", "flower.jpg"] * 3):
+        photograph = load_sample_image(name).astype(float)
+        red, green, blue = np.moveaxis(photograph / 255, -1, 0)
+        grey = 0.299 * red + 0.587 * green + 0.114 * blue
+        corners = np.argwhere(np.isclose(grey, found[i, 0, 0], atol=1e-6))
+        assert any(
+            grey[top : top + side, left : left + side].shape == (side, side)
+            and np.allclose(grey[top : top + side, left : left + side], found[i], atol=1e-6)
+            for top, left in corners
+        )
+
+
+def test_patches_have_seed_count_and_range():
+    x = data.patches(4, count=301, seed=1)
+    assert x.shape == (301, 16) and x.dtype == np.float32
+    assert 0 <= x.min() and x.max() <= 1 and x.std() > 0.1
+    np.testing.assert_array_equal(x, data.patches(4, count=301, seed=1))
+    np.testing.assert_array_equal(x[:100], data.patches(4, count=100, seed=1))
+    assert not np.array_equal(x, data.patches(4, count=301, seed=2))
+
+
+def test_patches_reach_every_place_that_fits():
+    assert data.patches(427, count=1).shape == (1, 427**2)
+    x = data.patches(1, count=200_000)  # about the 273,280 pixels of one photograph
+    china, flower = x[::2], x[1::2]
+    for part, name in ((china, "china.jpg"), (flower, "flower.jpg")):
+        grey = load_sample_image(name) @ np.array([0.299, 0.587, 0.114]) / 255
+        assert part.mean() == pytest.approx(grey.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"side": 428}, r"side=428 does not fit into photographs of 427 x 640 pixels"),
+        ({"side": 0}, r"side=0 is not a positive integer"),
+        ({"side": 2.5}, r"side=2.5 is not a positive integer"),
+        ({"side": 4, "count": 0}, r"count=0 is not a positive integer"),
+        ({"side": 4, "count": True}, r"count=True is not a positive integer"),
+    ],
+)
+def test_patches_refuse(arguments, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.patches(**arguments)
+    one_sentence(error)
+
+
+def test_linear_gaussian_has_the_eigenvalues_it_was_given():
+    eigenvalues = np.array([0.5, 4.0, 0.0, 1.0])
+    x = data.linear_gaussian(eigenvalues, count=50_000, seed=5).astype(float)
+    assert x.shape == (50_000, 4)
+    found = np.linalg.eigvalsh(x.T @ x / len(x))  # the mean is 0
+    np.testing.assert_allclose(found, np.sort(eigenvalues), atol=1e-9, rtol=0.03)
+    assert np.abs(np.cov(x.T) - np.diag(np.diag(np.cov(x.T)))).max() > 0.1  # it is rotated
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=0.05)
+
+
+def test_linear_gaussian_is_seeded():
+    x = data.linear_gaussian([2.0, 1.0], count=20, seed=1)
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(x, data.linear_gaussian([2.0, 1.0], count=20, seed=1))
+    np.testing.assert_array_equal(x[:7], data.linear_gaussian([2.0, 1.0], count=7, seed=1))
+    assert not np.array_equal(x, data.linear_gaussian([2.0, 1.0], count=20, seed=2))
+
+
+def test_linear_gaussian_prefers_no_direction():
+    # The first axis of a uniform rotation of the plane has a uniform angle: no sign is favoured.
+    leading = [data.linear_gaussian([1.0, 0.0], 1, seed=seed)[0] for seed in range(400)]
+    angles = np.arctan([y / x for x, y in leading])
+    assert abs(np.mean(angles > 0) - 0.5) < 0.1
+    assert np.histogram(angles, bins=4, range=(-np.pi / 2, np.pi / 2))[0].min() > 70
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "count", "message"),
+    [
+        ([1.0, -0.1], 5, r"eigenvalues holds -0.1 to 1: variances are finite and at least 0"),
+        ([np.nan], 5, r"eigenvalues holds nan to nan"),
+        ([np.inf], 5, r"eigenvalues holds inf to inf"),
+        ([], 5, r"eigenvalues has shape \(0,\)"),
+        (np.eye(2), 5, r"eigenvalues has shape \(2, 2\)"),
+        ([1.0], -1, r"count=-1 is not a positive integer"),
+    ],
+)
+def test_linear_gaussian_refuses(eigenvalues, count, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.linear_gaussian(eigenvalues, count)
+    one_sentence(error)
+
+
+# --- from_keras ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keras_datasets(monkeypatch):
+    """A stand-in for keras.datasets that needs neither a network nor TensorFlow."""
+    datasets = SimpleNamespace()
+    module = SimpleNamespace(keras=SimpleNamespace(datasets=datasets))
+    monkeypatch.setitem(sys.modules, "vae_notes._keras", module)
+
+    def offer(name, load_data):
+        setattr(datasets, name, SimpleNamespace(load_data=load_data))
+
+    return offer
+
+
+def test_from_keras_scales_images_and_adds_a_channel(keras_datasets):
+    x = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
+    keras_datasets("mnist", lambda: ((x, np.arange(4)), (x[:2], np.arange(2))))
+    x_train, x_test = data.from_keras("mnist")
+    assert x_train.shape == (4, 8, 8, 1) and x_test.shape == (2, 8, 8, 1)
+    assert x_train.dtype == np.float32
+    np.testing.assert_allclose(x_train[..., 0], x / 255.0, rtol=1e-6)
+    _, _, y_train, y_test = data.from_keras("mnist", labels=True)
+    assert y_train.tolist() == [0, 1, 2, 3] and y_test.tolist() == [0, 1]
+
+
+def test_from_keras_flattens_the_labels_of_cifar(keras_datasets):
+    x = np.zeros((3, 4, 4, 3), np.uint8)
+    keras_datasets("cifar10", lambda: ((x, np.ones((3, 1))), (x, np.ones((3, 1)))))
+    x_train, _, y_train, _ = data.from_keras("cifar10", labels=True)
+    assert x_train.shape == (3, 4, 4, 3) and y_train.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Exception("URL fetch failure on https://example.org/mnist.npz: None -- [Errno -2]"),
+        urllib.error.URLError("no route to host"),
+        TimeoutError(),
+    ],
+)
+def test_from_keras_without_a_network_names_the_alternative(keras_datasets, failure):
+    def load_data():
+        raise failure
+
+    keras_datasets("mnist", load_data)
+    with pytest.raises(ConnectionError, match=r"mnist could not be downloaded .*digits") as error:
+        data.from_keras("mnist")
+    one_sentence(error)
+    assert error.value.__cause__ is failure
+
+
+def test_from_keras_knows_its_names():
+    with pytest.raises(ValueError, match="'minst' is not a data set: use one of mnist, fashion"):
+        data.from_keras("minst")
+
+
+# --- load: arrays and NumPy files ---------------------------------------------------------------
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+
+
+def test_load_takes_arrays_lists_and_frames(x):
+    class Frame:  # what pandas offers to NumPy
+        def __array__(self, dtype=None, copy=None):
+            return x.astype(dtype or np.float64)
+
+    for source in (x, x.tolist(), x.astype(np.float64), Frame()):
+        found = data.load(source)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, x)
+
+
+def test_load_npy_and_npz(tmp_path, x):
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "one.npz", x)
+    np.savez_compressed(tmp_path / "two.npz", x_train=x, y_train=np.arange(6))
+    for found in (
+        data.load(tmp_path / "x.npy"),
+        data.load(str(tmp_path / "x.npy")),
+        data.load(tmp_path / "one.npz"),
+        data.load(tmp_path / "two.npz", key="x_train"),
+    ):
+        np.testing.assert_array_equal(found, x)
+
+
+def test_load_npz_names_its_arrays(tmp_path, x):
+    np.savez(tmp_path / "two.npz", x_train=x, y_train=np.arange(6))
+    with pytest.raises(ValueError, match="'x_train', 'y_train', no key was given: choose") as error:
+        data.load(tmp_path / "two.npz")
+    one_sentence(error)
+    with pytest.raises(ValueError, match="'x_train', 'y_train', not 'x': choose one with key="):
+        data.load(tmp_path / "two.npz", key="x")
+    with pytest.raises(ValueError, match=r"two.npz has shape \(6,\), .*like labels"):
+        data.load(tmp_path / "two.npz", key="y_train")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_load_refuses_pickles(tmp_path, suffix):
+    path = tmp_path / f"objects{suffix}"
+    objects = np.array([{"a": 1}, None], dtype=object)
+    np.save(path, objects) if suffix == ".npy" else np.savez(path, objects)
+    with pytest.raises(ValueError, match="is no NumPy file of numbers .*pickled") as error:
+        data.load(path)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04K\x01.", b"<html>"])
+def test_load_refuses_what_is_no_array_at_all(tmp_path, content):
+    path = tmp_path / "x.npy"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x.npy is no NumPy file of numbers") as error:
+        data.load(path)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_load_names_a_damaged_file(tmp_path, x, suffix):
+    path = tmp_path / f"x{suffix}"
+    np.save(path, x) if suffix == ".npy" else np.savez(path, x)
+    path.write_bytes(path.read_bytes()[:150])
+    with pytest.raises(ValueError, match=rf"x\{suffix} cannot be read as \{suffix}") as error:
+        data.load(path)
+    one_sentence(error)
+
+
+def test_load_names_what_it_does_not_know(tmp_path, x):
+    with pytest.raises(FileNotFoundError, match=r"nothing.npy does not exist"):
+        data.load(tmp_path / "nothing.npy")
+    (tmp_path / "x.xlsx").write_text("")
+    with pytest.raises(ValueError, match=r"x.xlsx is of no known kind: give .npy, .npz, .csv"):
+        data.load(tmp_path / "x.xlsx")
+    for option in ({"key": "x"}, {"image_size": (8, 8)}, {"batched": True}):
+        with pytest.raises(ValueError, match="does not apply to this source: leave it out"):
+            data.load(x, **option)
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(ValueError, match="key='x' does not apply"):
+        data.load(tmp_path / "x.npy", key="x")
+
+
+# --- load: tables -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["", "width{0}height{0}mass", '"a{0}b"{0}"c"{0}d'])
+def test_load_table_round_trip(tmp_path, x, delimiter, header):
+    path = tmp_path / "x.csv"
+    np.savetxt(path, x, delimiter=delimiter, header=header.format(delimiter), comments="")
+    np.testing.assert_array_equal(data.load(path), x)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,5;2,25\n-3,0;4e2\n", [[1.5, 2.25], [-3, 400]]),  # decimal commas
+        ("\ufeffa,b\r\n1,2\r\n", [[1, 2]]),  # as spreadsheets save
+        ("\n\na,b\n\n1,2\n\n3,4\n\n", [[1, 2], [3, 4]]),  # blank lines
+        ('"1","2"\n"3","4"\n', [[1, 2], [3, 4]]),
+        ("height\n1\n2\n", [[1], [2]]),  # one column
+        ("1\n2\n", [[1], [2]]),
+        ("1,2", [[1, 2]]),  # one row, no end of line
+        (",a,b\n0,5,6\n1,7,8\n", [[5, 6], [7, 8]]),  # a data frame with its index
+        ("0,1,2\n5,6,7\n", [[5, 6, 7]]),  # a data frame without names
+        (",0,1\n0,5,6\n1,7,8\n", [[5, 6], [7, 8]]),
+        (",a\n3,5\n1,7\n", [[3, 5], [1, 7]]),  # no index: it does not count
+        ("0,1\n5,6\n", [[0, 1], [5, 6]]),  # two columns: data rather than a numbering
+    ],
+)
+def test_load_table_kinds(tmp_path, text, expected):
+    path = tmp_path / "x.CSV"
+    path.write_bytes(text.encode())
+    assert data.load(path).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,kind\n1,cat\n", r"column 'kind' with text, such as 'cat' on line 2, so keep numeric"),
+        ("a,b,c\n1,x,y\n", r"columns 'b', 'c' with text, such as 'x' on line 2"),
+        ("1,2\n3,x\n", r"column 2 with text, such as 'x' on line 2"),
+        ("a,b\n1,2\n3,\n", r"column 'b' empty on line 3, so fill the gaps"),
+        ("a,b\n1,2\n3\n", r"line 3 has 1 columns instead of 2"),
+        ("1,2\n3,4,5\n", r"line 2 has 3 columns instead of 2"),
+        ("a,b\n", r"x.csv has no rows of data"),
+        ("", r"x.csv has no rows of data"),
+        ("\n\n", r"x.csv has no rows of data"),
+        ("a,b\n1,nan\n", r"x.csv holds 1 NaN value, the first at \[0, 1\]"),
+    ],
+)
+def test_load_table_names_the_trouble(tmp_path, text, message):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        data.load(path)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe1,2\n", b"1,2\n" * 9000 + b"\xff,2\n"])
+def test_load_table_that_is_not_text(tmp_path, content):
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x.csv is not ") as error:
+        data.load(path)
+    one_sentence(error)
+
+
+# --- load: folders of images --------------------------------------------------------------------
+
+
+def save_images(folder, images):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in images.items():
+        Image.fromarray(image).save(folder / name)
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def test_load_grey_folder_in_order(tmp_path):
+    images = noise(3, 5, 4)
+    save_images(tmp_path / "b", {"2.png": images[2], "1.png": images[1]})
+    save_images(tmp_path / "a", {"9.bmp": images[0]})
+    save_images(tmp_path / ".ipynb_checkpoints", {"1.png": noise(7, 7)})
+    (tmp_path / "notes.txt").write_text("not an image")
+    found = data.load(tmp_path)
+    assert found.shape == (3, 5, 4, 1) and found.dtype == np.float32
+    np.testing.assert_allclose(found[..., 0], images / 255.0, rtol=1e-6)
+
+
+def test_load_colour_folder_takes_grey_images_along(tmp_path):
+    colour, grey, clear = noise(5, 4, 3), noise(5, 4), noise(5, 4, 4)
+    save_images(tmp_path, {"1.png": colour, "2.png": grey, "3.png": clear})
+    found = data.load(str(tmp_path)) * 255
+    assert found.shape == (3, 5, 4, 3)
+    np.testing.assert_allclose(found[0], colour, atol=1e-4)
+    np.testing.assert_allclose(found[1], np.stack([grey] * 3, -1), atol=1e-4)
+    np.testing.assert_allclose(found[2], clear[..., :3], atol=1e-4)
+
+
+def test_load_folder_with_sixteen_bits_and_with_one(tmp_path):
+    ramp = np.linspace(0, 65535, 20).astype(np.uint16).reshape(4, 5)
+    Image.fromarray(ramp).save(tmp_path / "1.png")
+    Image.fromarray(ramp > 30000).save(tmp_path / "2.png")
+    found = data.load(tmp_path)[..., 0]
+    np.testing.assert_allclose(found[0], ramp / 65535, atol=1 / 255)
+    np.testing.assert_array_equal(found[1], ramp > 30000)
+
+
+def test_load_folder_resizes_and_turns(tmp_path):
+    save_images(tmp_path, {"1.png": np.full((8, 6), 51, np.uint8), "2.png": noise(4, 3)})
+    found = data.load(tmp_path, image_size=(4, 3))
+    assert found.shape == (2, 4, 3, 1)
+    np.testing.assert_allclose(found[0], 0.2, atol=1e-6)
+    np.testing.assert_allclose(found[1, ..., 0] * 255, noise(4, 3), atol=1e-4)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright
+    Image.fromarray(noise(4, 3)).save(tmp_path / "1.png", exif=turned)
+    (tmp_path / "2.png").unlink()
+    np.testing.assert_allclose(
+        data.load(tmp_path)[0, ..., 0] * 255, np.rot90(noise(4, 3), -1), atol=1e-4
+    )
+
+
+def test_load_folder_names_the_trouble(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no images: give a folder with files") as error:
+        data.load(tmp_path)
+    save_images(tmp_path, {"a.png": noise(8, 8), "b.png": noise(9, 8)})
+    with pytest.raises(
+        ValueError, match=r"different sizes, a.png of 8 x 8 and b.png of 9 x 8 .*image_size"
+    ) as error:
+        data.load(tmp_path)
+    one_sentence(error)
+    for size, message in ((8, "image_size=8 is not a pair"), ((8, 0), "image_size=0 is not a pos")):
+        with pytest.raises(ValueError, match=message):
+            data.load(tmp_path, image_size=size)
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"b.png cannot be read as an image") as error:
+        data.load(tmp_path)
+    (tmp_path / "b.png").write_text("<html>")
+    with pytest.raises(ValueError, match=r"b.png cannot be read as an image"):
+        data.load(tmp_path)
+    (tmp_path / "b.png").unlink()
+    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "c.tif")
+    with pytest.raises(ValueError, match=r"c.tif cannot be read as an image \(its pixels are floa"):
+        data.load(tmp_path)
+
+
+# --- load: tf.data ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tf_data():
+    from vae_notes._keras import tf
+
+    return tf.data.Dataset
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (7, 4, 5), (7, 4, 5, 1)])
+def test_load_dataset_batched_or_not(tf_data, shape):
+    x = np.random.default_rng(0).random(shape, dtype=np.float32)
+    labels = np.arange(7)
+    single = tf_data.from_tensor_slices(x)
+    pairs = tf_data.from_tensor_slices((x, labels))
+    named = tf_data.from_tensor_slices({"image": x, "label": labels})
+    for found in (
+        data.load(single),
+        data.load(single.batch(3)),
+        data.load(single.batch(7, drop_remainder=True), batched=True),
+        data.load(pairs),
+        data.load(pairs.batch(2)),
+        data.load(named, key="image"),
+        data.load(named.batch(4), key="image"),
+    ):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, x)
+
+
+def test_load_dataset_of_unknown_shape(tf_data):
+    from vae_notes._keras import tf
+
+    rows = [[1.0, 2.0], [3.0, 4.0]]
+    dataset = tf_data.from_generator(lambda: iter(rows), output_types=tf.float32)
+    assert data.load(dataset).tolist() == rows
+    batches = [rows, rows[:1]]
+    dataset = tf_data.from_generator(lambda: iter(batches), output_types=tf.float32)
+    assert data.load(dataset, batched=True).tolist() == [*rows, rows[0]]
+    with pytest.raises(
+        ValueError, match=r"different shapes, such as \(1, 2\) and \(2, 2\): pass batched=True"
+    ) as error:
+        data.load(dataset)
+    one_sentence(error)
+
+
+def test_load_dataset_names_the_trouble(tf_data):
+    x = np.ones((4, 3), np.float32)
+    single = tf_data.from_tensor_slices(x)
+    named = tf_data.from_tensor_slices({"image": x})
+    for dataset, options, message in (
+        (single.repeat(), {}, r"repeats without end: pass dataset.take\(n\)"),
+        (single.take(0), {}, r"the dataset is empty"),
+        (single, {"key": "image"}, r"key='image' does not apply, for the elements are arrays"),
+        (named, {}, r"have the items 'image': choose one with key="),
+        (tf_data.range(4), {}, r"the dataset has shape \(4,\), .*like labels"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            data.load(dataset, **options)
+        one_sentence(error)
+
+
+# --- split --------------------------------------------------------------------------------------
+
+
+@given(st.integers(2, 200), st.floats(0.01, 0.99), st.integers(0, 100))
+@settings(deadline=None)
+def test_split_parts_every_example_once(n, test_fraction, seed):
+    if max(1, round(n * test_fraction)) >= n:
+        return
+    x = np.arange(n)[:, None] * [1.0, 10.0]
+    x_train, x_test, y_train, y_test = data.split(
+        x, np.arange(n), test_fraction=test_fraction, seed=seed
+    )
+    assert sorted([*y_train, *y_test]) == list(range(n))
+    np.testing.assert_array_equal(x_train[:, 0], y_train)
+    np.testing.assert_array_equal(x_test[:, 1], 10 * y_test)
+    assert abs(len(y_test) - n * test_fraction) <= 1
+
+
+def test_split_shuffles_by_seed():
+    x = np.arange(100)[:, None]
+    train, test = data.split(x)
+    assert (len(train), len(test)) == (80, 20)
+    assert not np.array_equal(train, np.sort(train, axis=0))
+    np.testing.assert_array_equal(train, data.split(x)[0])
+    assert not np.array_equal(train, data.split(x, seed=1)[0])
+    # The same sizes and order of results as scikit-learn, where its rounding agrees.
+    theirs = train_test_split(x, np.arange(100), test_size=0.2, random_state=0)
+    ours = data.split(x, np.arange(100), test_fraction=0.2)
+    assert [part.shape for part in ours] == [part.shape for part in theirs]
+
+
+def test_split_does_not_share_memory_with_its_input():
+    x = np.zeros((10, 2))
+    train, _ = data.split(x)
+    train += 1
+    assert x.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ([np.zeros((1, 2))], {}, r"1 example cannot be parted with test_fraction=0.2"),
+        ([np.zeros((0, 2))], {}, r"0 examples cannot be parted"),
+        ([np.zeros((3, 2))], {"test_fraction": 0.9}, r"3 examples cannot be parted"),
+        ([np.zeros((3, 2)), np.zeros(4)], {}, r"the arrays have \[3, 4\] examples"),
+        ([np.zeros((3, 2))], {"test_fraction": 1.5}, r"test_fraction=1.5 is not in \(0, 1\)"),
+        ([np.zeros((3, 2))], {"test_fraction": 0}, r"test_fraction=0 is not in \(0, 1\)"),
+        ([3.0], {}, r"split was given a single value"),
+    ],
+)
+def test_split_refuses(arguments, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.split(*arguments, **options)
+    one_sentence(error)
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+@given(
+    arrays(
+        st.sampled_from([np.float16, np.float32, np.float64, np.bool_, np.int8]),
+        array_shapes(min_dims=2, max_dims=4),
+        elements=st.sampled_from([0, 1]),
+    )
+)
+@settings(deadline=None)
+def test_check_changes_nothing_but_the_type(x):
+    found = data.check(x, x.shape[1:])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, x)
+    assert data.check(x, dtype=np.float64).dtype == np.float64
+
+
+def test_check_copies_only_when_it_must():
+    x = np.zeros((3, 2), np.float32)
+    assert data.check(x, 2) is x
+    assert data.check(np.zeros((5, 4, 4, 1)), (None, None, 1)).shape == (5, 4, 4, 1)
+    assert data.check([[1, 0], [0, 1]], np.int64(2)).dtype == np.float32
+
+
+holes = np.ones((4, 2, 3))
+holes[1, 0, 2] = np.nan
+holes[1, 1, 0] = np.inf
+holes[3, 1, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("x", "data_shape", "message"),
+    [
+        # not an array of numbers
+        ("x.npy", None, r"x is the path 'x.npy', not an array: read it with data.load"),
+        (Path("x.npy"), None, r"x is the path 'x.npy', not an array"),
+        (None, None, r"x is a NoneType, not an array"),
+        ({"a": 1}, None, r"x is a dict, not an array"),
+        (SimpleNamespace(as_numpy_iterator=None), None, r"x is a tf.data.Dataset"),
+        ([[1.0, 2.0], [3.0]], None, r"x is a list of parts with different shapes"),
+        ((np.ones((4, 2)), np.ones(4)), None, r"x is a tuple of parts with different shapes"),
+        ([["a", "b"]], None, r"x holds text, such as .*'a'.*: give numbers"),
+        (np.array([[1.0, "cat"]], object), None, r"x holds text, such as 'cat': give numbers only"),
+        (np.array([[1.0, None]], object), None, r"x holds values of type object"),
+        (np.ones((2, 2), complex), None, r"x holds complex numbers"),
+        (np.ones((2, 2), "datetime64[s]"), None, r"x holds values of type datetime64"),
+        # not finite
+        (holes, None, r"2 NaN and 1 infinite values, the first at \[1, 0, 2\]: .* 2 of 4 examples"),
+        ([[1.0, np.nan]], None, r"x holds 1 NaN value, the first at \[0, 1\]"),
+        ([[-np.inf, 1.0]], 2, r"x holds 1 infinite value, the first at \[0, 0\]"),
+        ([[1e300, 1.0]], None, r"x holds values up to 1e\+300, too large for float32"),
+        ([[-1e39, 1.0]], None, r"x holds values up to 1e\+39, too large for float32"),
+        # not of the right shape
+        (np.ones((0, 64)), None, r"x is empty, of shape \(0, 64\)"),
+        ([], None, r"x is empty, of shape \(0,\)"),
+        (np.ones((5, 0)), None, r"x is empty, of shape \(5, 0\)"),
+        (3.0, None, r"x is the single number 3.0"),
+        (np.arange(1797), None, r"x has shape \(1797,\), one number an example, like labels"),
+        (np.arange(1797), 64, r"x has shape \(1797,\), one number an example, like labels"),
+        (np.ones(64), 64, r"x has shape \(64,\), which is a single example: pass x\[None\]"),
+        (np.ones((8, 8, 1)), (8, 8, 1), r"is a single example: pass x\[None\]"),
+        (
+            np.ones((5, 8, 8, 1)),
+            64,
+            r"shape \(5, 8, 8, 1\) but \(n, 64\) is expected: pass x.reshape\(len\(x\), -1\)",
+        ),
+        (np.ones((5, 8, 8)), (64,), r"pass x.reshape\(len\(x\), -1\)"),
+        (np.ones((5, 64)), (8, 8, 1), r"pass x.reshape\(-1, 8, 8, 1\)"),
+        (np.ones((5, 8, 8)), (8, 8, 1), r"pass x.reshape\(-1, 8, 8, 1\)"),
+        (np.ones((5, 3, 8, 6)), (8, 6, 3), r"channels last with np.moveaxis\(x, 1, -1\)"),
+        (np.ones((5, 32)), 64, r"shape \(5, 32\) but \(n, 64\) is expected: build the model for"),
+        (np.ones((5, 4, 4, 3)), (None, None, 1), r"but \(n, any, any, 1\) is expected: build"),
+        (np.ones((5, 16)), (None, None, 1), r"but \(n, any, any, 1\) is expected: build"),
+    ],
+)
+def test_check_says_what_is_wrong(x, data_shape, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.check(x, data_shape)
+    one_sentence(error)
+
+
+def test_check_remedies_work():
+    images = np.random.default_rng(0).random((5, 8, 6, 3))
+    assert data.check(images.reshape(len(images), -1), 144).shape == (5, 144)
+    assert data.check(images.reshape(5, -1).reshape(-1, 8, 6, 3), (8, 6, 3)).shape == images.shape
+    first = np.moveaxis(images, -1, 1)
+    np.testing.assert_allclose(data.check(np.moveaxis(first, 1, -1), (8, 6, 3)), images, rtol=1e-6)
+
+
+def test_check_calls_the_data_by_name():
+    with pytest.raises(ValueError, match=r"^validation data is empty"):
+        data.check(np.ones((0, 3)), name="validation data")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+def test_check_warns_about_pixels_that_were_never_scaled(dtype):
+    pixels = np.array([[0, 17], [128, 255]], dtype)
+    with pytest.warns(UserWarning, match="whole numbers from 0 to 255, .*: divide by 255") as seen:
+        data.check(pixels)
+    assert len(seen) == 1 and seen[0].filename == __file__
+    with pytest.warns(UserWarning, match="whole numbers from 3 to 17"):
+        data.check([[3, 17]])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.array([[0, 1], [1, 0]]),  # binary
+        np.arange(17).reshape(1, -1),  # scikit-learn's digits as they come: not 255
+        np.array([[0.0, 254.5]]),
+        np.array([[-1.0, 200.0]]),  # signed
+        np.array([[0, 1000]]),
+        np.random.default_rng(0).normal(scale=5, size=(200, 4)),  # standardised, and more
+    ],
+)
+def test_check_does_not_warn_about_other_data(x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data.check(x)

@@ -1,0 +1,93 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+
+from vae_notes import schedules
+
+ramps = pytest.mark.parametrize(
+    "shape", [schedules.linear, schedules.cosine, schedules.sigmoid], ids=lambda f: f.__name__
+)
+
+
+@pytest.mark.parametrize(
+    "schedule, table",
+    [
+        (
+            schedules.linear(40, 20),
+            {0: 0, 39: 0, 40: 0, 41: 0.05, 50: 0.5, 59: 0.95, 60: 1, 499: 1},
+        ),
+        (schedules.linear(0, 10, stop=4), {0: 0, 2.5: 1, 10: 4, 11: 4}),
+        (schedules.linear(5, 0), {4.99: 0, 5: 1, 6: 1}),
+        (schedules.constant(0.3), {0: 0.3, 100: 0.3}),
+        (schedules.cosine(10, 10), {10: 0, 15: 0.5, 20: 1, 30: 1}),
+        (schedules.cosine(0, 3, stop=2), {1: 1 - math.cos(math.pi / 3), 3: 2}),
+        (schedules.sigmoid(10, 10), {0: 0, 10: 0, 15: 0.5, 20: 1}),
+        (schedules.cyclical(10), {0: 0, 2.5: 0.5, 5: 1, 9.9: 1, 10: 0, 12.5: 0.5}),
+        (schedules.cyclical(4, ramp=1, stop=2), {0: 0, 2: 1, 4: 0}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_table(schedule, table):
+    for epoch, weight in table.items():
+        assert schedule(epoch) == pytest.approx(weight, abs=1e-12)
+    np.testing.assert_allclose(schedule(list(table)), list(table.values()), atol=1e-12)
+
+
+@given(length=st.integers(1, 500))
+def test_linear_reaches_one_exactly_on_time(length):
+    """Adding 1/length in float32, as the post does, is an epoch late for 12, 19, 23, ..."""
+    weights = schedules.linear(0, length)(np.arange(length + 2))
+    assert weights[length] == 1.0
+    assert weights[length - 1] < 1.0
+
+
+@ramps
+@given(
+    start=st.floats(0, 100), length=st.floats(0, 100), stop=st.floats(0, 10), e=st.floats(0, 300)
+)
+def test_ramps_rise_within_their_bounds(shape, start, length, stop, e):
+    schedule = shape(start, length, stop)
+    assert -1e-12 <= schedule(e) <= stop + 1e-12
+    assert schedule(e) <= schedule(e + 1.0) + 1e-12
+    if e < start:
+        assert schedule(e) == 0
+    if e >= start + length * (1 + 1e-9):
+        assert schedule(e) == pytest.approx(stop)
+
+
+@given(t=st.floats(0, 1))
+def test_sigmoid_is_the_logistic_curve_cut_at_six(t):
+    s = special.expit
+    expected = (s(12 * t - 6) - s(-6)) / (s(6) - s(-6))
+    assert schedules.sigmoid(0, 1)(t) == pytest.approx(expected, abs=1e-12)
+
+
+@given(period=st.floats(0.5, 50), e=st.floats(0, 100))
+def test_cyclical_repeats(period, e):
+    schedule = schedules.cyclical(period)
+    phase = math.fmod(e, period) / period
+    if 1e-6 < phase < 1 - 1e-6:
+        assert schedule(e) == pytest.approx(schedule(e + period), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: schedules.linear(40, -20), "length=-20 is too small: give at least 0"),
+        (lambda: schedules.cosine(-1, 20), "start=-1 is too small"),
+        (lambda: schedules.sigmoid(0, math.inf), "length=inf is not a finite number"),
+        (lambda: schedules.linear("40", 20), "start='40' is not a finite number"),
+        (lambda: schedules.cyclical(0), "period=0 is too small: give more than 0"),
+        (lambda: schedules.cyclical(5, ramp=1.5), "ramp=1.5 is more than a whole cycle"),
+        (lambda: schedules.constant(-1), "value=-1 is too small"),
+        (lambda: schedules.linear(0, 1)(-1), "epochs count from 0"),
+        (lambda: schedules.linear(0, 1)(math.nan), "epochs count from 0"),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,78 @@
+"""KL annealing: a Keras callback that asks a schedule for the KL weight."""
+
+from vae_notes._keras import keras
+
+__all__ = ["KLAnnealing"]
+
+
+class KLAnnealing(keras.callbacks.Callback):
+    r"""Sets the model's KL weight from a schedule, before each epoch or each step.
+
+    .. math:: \text{kl\_weight} = \text{objective.kl\_weight} \cdot \text{schedule}(e)
+
+    with e the epoch, counted from 0, or for ``by="step"`` the epoch and the part of it that is
+    done. The weight depends on nothing else, so a run resumed with ``initial_epoch`` goes on where
+    it stopped. Keras logs it in ``History`` as ``kl_weight``.
+
+    Parameters
+    ----------
+    schedule : callable
+        From :mod:`vae_notes.schedules`, or any function of the epoch; 1 means the whole weight.
+    by : {"epoch", "step"}
+        How often to ask it.
+
+    Raises
+    ------
+    ValueError
+        If ``schedule`` cannot be called or ``by`` is neither; when training starts, if the model
+        has no KL weight, or the number of steps is needed and unknown.
+
+    References
+    ----------
+    Bowman et al. (2016), section 3.1.
+
+    Examples
+    --------
+    >>> from vae_notes import VAE, data, schedules
+    >>> from vae_notes.networks import dense_decoder, dense_encoder
+    >>> vae = VAE(dense_encoder(64, 8), dense_decoder(8, 64))
+    >>> vae.compile("adam")
+    >>> annealing = KLAnnealing(schedules.linear(start=1, length=2))
+    >>> history = vae.fit(data.digits(), epochs=4, batch_size=256, verbose=0, callbacks=[annealing])
+    >>> history.history["kl_weight"]
+    [0.0, 0.0, 0.5, 1.0]
+    """
+
+    def __init__(self, schedule, by="epoch"):
+        super().__init__()
+        if not callable(schedule):
+            raise ValueError(
+                f"schedule={schedule!r} cannot be called: give one of vae_notes.schedules."
+            )
+        if by not in ("epoch", "step"):
+            raise ValueError(f"by={by!r} is unknown: choose 'epoch' or 'step'.")
+        self.schedule = schedule
+        self.by = by
+        self.epoch = 0
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "kl_weight"):
+            raise ValueError(
+                f"KLAnnealing was given to a {type(self.model).__name__} without a kl_weight: "
+                f"train a vae_notes.VAE with it."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self._set(epoch)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.by == "step":
+            if not self.params.get("steps"):
+                raise ValueError(
+                    "by='step' was asked for data of unknown length: give fit a steps_per_epoch."
+                )
+            self._set(self.epoch + batch / self.params["steps"])
+
+    def _set(self, epoch):
+        self.model.kl_weight = self.model.objective.kl_weight * self.schedule(epoch)

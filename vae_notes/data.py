@@ -1,0 +1,676 @@
+"""Data to learn on: ``x``, an array of n examples with ``data_dim`` = N numbers each.
+
+Three sources need no network: handwritten digits, patches of natural images with a side to choose,
+and Gaussian data whose answer is known. The reader's own arrays and files come in through
+:func:`load`. Everything is float32 of shape (n, N), or (n, H, W, C) for images, and passes
+:func:`check`, the one place that says what is wrong with an array.
+
+Examples
+--------
+>>> from vae_notes import data
+>>> x_train, x_test = data.split(data.digits(), test_fraction=0.2)
+>>> x_train.shape, x_test.shape
+((1438, 64), (359, 64))
+"""
+
+import csv
+import itertools
+import math
+import os
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["check", "digits", "from_keras", "linear_gaussian", "load", "patches", "split"]
+
+KERAS_DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+TABLES = (".csv", ".tsv", ".txt")
+IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+# --- data that come with the package ------------------------------------------------------------
+
+
+def digits(labels=False):
+    """Scikit-learn's handwritten digits, 8 x 8 grey pixels: the data of most chapters.
+
+    Parameters
+    ----------
+    labels : bool
+        Whether to return the digit that each image shows as well.
+
+    Returns
+    -------
+    array (1797, 64), float32
+        In [0, 1]; with ``labels`` a pair of it and an array (1797,) of integers 0 to 9.
+
+    References
+    ----------
+    Alpaydin & Kaynak (1998), UCI Machine Learning Repository, test part.
+
+    Examples
+    --------
+    >>> x, y = digits(labels=True)
+    >>> x.shape, float(x.max()), y[:5].tolist()
+    ((1797, 64), 1.0, [0, 1, 2, 3, 4])
+    """
+    from sklearn.datasets import load_digits
+
+    bundle = load_digits()
+    x = (bundle.data / 16).astype(np.float32)  # grey levels 0 to 16
+    return (x, bundle.target) if labels else x
+
+
+def patches(side, count=2000, seed=0):
+    """Square patches at random places of two photographs: natural images with N as a dial.
+
+    Parameters
+    ----------
+    side : int
+        Width and height of a patch in pixels, 1 to 427; ``data_dim`` is its square.
+    count : int
+        Number of patches; they alternate between the photographs and may overlap.
+    seed : int
+        Same seed, same places.
+
+    Returns
+    -------
+    array (count, side**2), float32
+        Luminance (Rec. 601) in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the side does not fit into the photographs or the count is not positive.
+
+    References
+    ----------
+    The photographs are ``china.jpg`` and ``flower.jpg`` of :mod:`sklearn.datasets`.
+
+    Examples
+    --------
+    >>> patches(side=4, count=10).shape
+    (10, 16)
+    """
+    from sklearn.datasets import load_sample_image
+
+    count = _count("count", count)
+    photographs = np.stack([load_sample_image(name) for name in ("china.jpg", "flower.jpg")])
+    grey = (photographs @ np.array([0.299, 0.587, 0.114]) / 255).astype(np.float32)  # (2, H, W)
+    limit = min(grey.shape[1:])
+    if _count("side", side) > limit:
+        raise ValueError(
+            f"side={side} does not fit into photographs of {grey.shape[1]} x {grey.shape[2]} "
+            f"pixels: use a side of at most {limit}."
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(grey, (side, side), axis=(1, 2))
+    rng = np.random.default_rng(seed)
+    top, left = rng.integers(0, windows.shape[1:3], size=(count, 2)).T
+    return windows[np.arange(count) % 2, top, left].reshape(count, side**2)
+
+
+def linear_gaussian(eigenvalues, count, seed=0):
+    r"""Gaussian examples whose population covariance has the given eigenvalues.
+
+    .. math:: x = Q \Lambda^{1/2} \epsilon, \qquad \epsilon \sim N(0, I_N)
+
+    with a random rotation Q drawn from the seed. The covariance of the sample approaches
+    :math:`Q \Lambda Q^T` as the count grows.
+
+    Parameters
+    ----------
+    eigenvalues : array (N,)
+        In any order, none negative.
+    count : int
+        Number of examples.
+    seed : int
+        Same seed, same rotation and, up to the smaller count, same examples.
+
+    Returns
+    -------
+    array (count, N), float32
+
+    Raises
+    ------
+    ValueError
+        If an eigenvalue is negative or not finite, or the count is not positive.
+
+    Examples
+    --------
+    >>> x = linear_gaussian([4.0, 2.0, 1.0], count=100_000)
+    >>> np.linalg.eigvalsh(np.cov(x.T)).round(1).tolist()
+    [1.0, 2.0, 4.0]
+    """
+    eigenvalues = np.asarray(eigenvalues, dtype=np.float64)
+    count = _count("count", count)
+    if eigenvalues.ndim != 1 or not eigenvalues.size:
+        raise ValueError(
+            f"eigenvalues has shape {eigenvalues.shape}: expected one per data dimension, (N,)."
+        )
+    if not np.all((eigenvalues >= 0) & (eigenvalues < math.inf)):
+        raise ValueError(
+            f"eigenvalues holds {eigenvalues.min():g} to {eigenvalues.max():g}: variances are "
+            f"finite and at least 0."
+        )
+    data_dim = len(eigenvalues)
+    rng = np.random.default_rng(seed)
+    rotation, triangle = np.linalg.qr(rng.standard_normal((data_dim, data_dim)))
+    rotation *= np.sign(np.diag(triangle))  # else QR would prefer some rotations
+    x = rng.standard_normal((count, data_dim)) * np.sqrt(eigenvalues) @ rotation.T
+    return x.astype(np.float32)
+
+
+# --- data from elsewhere ------------------------------------------------------------------------
+
+
+def from_keras(name, labels=False):
+    """One of the image data sets that Keras downloads; the only function that needs a network.
+
+    Parameters
+    ----------
+    name : str
+        "mnist", "fashion_mnist", "cifar10" or "cifar100".
+    labels : bool
+        Whether to return the classes as well.
+
+    Returns
+    -------
+    x_train, x_test : arrays (n, H, W, C), float32
+        In [0, 1], C = 1 for grey images; with ``labels`` followed by ``y_train, y_test``, (n,).
+
+    Raises
+    ------
+    ValueError
+        If Keras has no such data set.
+    ConnectionError
+        If it can be neither downloaded nor found in Keras's cache.
+
+    Examples
+    --------
+    >>> x_train, x_test = from_keras("mnist")  # doctest: +SKIP
+    >>> x_train.shape  # doctest: +SKIP
+    (60000, 28, 28, 1)
+    """
+    if name not in KERAS_DATASETS:
+        raise ValueError(f"{name!r} is not a data set: use one of {', '.join(KERAS_DATASETS)}.")
+    from vae_notes._keras import keras
+
+    loader = getattr(keras.datasets, name).load_data
+    try:
+        (x_train, y_train), (x_test, y_test) = loader()
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise ConnectionError(
+            f"{name} could not be downloaded ({_one_line(error)}): its first use needs a network; "
+            f"data.digits() and data.patches(side) need none."
+        ) from error
+    # Cast before dividing: in float64 the training part of CIFAR would take 1.2 GB.
+    images = [_with_channel(x.astype(np.float32) / 255) for x in (x_train, x_test)]
+    return (*images, np.ravel(y_train), np.ravel(y_test)) if labels else tuple(images)
+
+
+def load(source, *, key=None, image_size=None, batched=None):
+    """The reader's own data, from memory or from a file, checked.
+
+    - An array, a data frame, nested lists: as they are.
+    - ``.npy``; ``.npz`` with one array, or several and a ``key``. Pickled objects are refused.
+    - ``.csv``, ``.tsv``, ``.txt``: a table of numbers separated by commas, tabs or semicolons (then
+      decimal commas are read too). A first line that is not all numbers, or that counts 0, 1, 2,
+      ..., is a header; a nameless first column that counts the rows is an index and is dropped.
+    - A folder: every image in it and in its folders, sorted by path. Grey if all are grey, else RGB
+      (transparency is dropped); scaled to [0, 1].
+    - A ``tf.data.Dataset``: of arrays, of tuples of which the first item is taken, or of
+      dictionaries with a ``key``. It is read as batched if its first dimension is unknown, as after
+      ``batch(32)``; say ``batched=True`` after ``batch(32, drop_remainder=True)``.
+
+    Parameters
+    ----------
+    source : array, str, path or tf.data.Dataset
+    key : str, optional
+        Which array of an ``.npz`` file or which item of a dictionary.
+    image_size : (int, int), optional
+        Height and width to resize the images of a folder to; without it they must agree.
+    batched : bool, optional
+        Whether the elements of a ``tf.data.Dataset`` are batches.
+
+    Returns
+    -------
+    array (n, ...), float32
+        (n, H, W, C) from a folder, (n, N) from a table.
+
+    Raises
+    ------
+    ValueError
+        If the source cannot be read as numbers; the sentence names the file and what to do.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> load([[0.0, 0.5], [1.0, 0.25]]).shape
+    (2, 2)
+    """
+    is_dataset = hasattr(source, "as_numpy_iterator")
+    is_file = isinstance(source, (str, os.PathLike))
+    path = Path(source) if is_file else None
+    for option, value, applies in (
+        ("key", key, is_dataset or (is_file and path.suffix.lower() == ".npz")),
+        ("image_size", image_size, is_file and path.is_dir()),
+        ("batched", batched, is_dataset),
+    ):
+        if value is not None and not applies:
+            raise ValueError(f"{option}={value!r} does not apply to this source: leave it out.")
+    if is_dataset:
+        return check(_from_dataset(source, key, batched), name="the dataset")
+    if not is_file:
+        return check(source)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist (looked from {Path.cwd()}): correct it.")
+    if path.is_dir():
+        return check(_from_folder(path, image_size), name=str(path))
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        return check(_from_numpy(path, key), name=str(path))
+    if suffix in TABLES:
+        return check(_from_table(path), name=str(path))
+    raise ValueError(
+        f"{path} is of no known kind: give .npy, .npz, {', '.join(TABLES)}, or a folder of images."
+    )
+
+
+def split(x, *more, test_fraction=0.2, seed=0):
+    """Shuffle the examples once and part them into training and test sets.
+
+    Parameters
+    ----------
+    x, *more : arrays (n, ...)
+        The data and whatever belongs to the same examples, such as labels.
+    test_fraction : float
+        In (0, 1); at least one example is kept for each side.
+    seed : int
+        Same seed, same parts.
+
+    Returns
+    -------
+    list of arrays
+        ``[x_train, x_test]``, then a pair for each further array.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or there are too few examples for two parts.
+
+    Examples
+    --------
+    >>> x_train, x_test, y_train, y_test = split(*digits(labels=True), test_fraction=0.25)
+    >>> len(y_train), len(y_test)
+    (1348, 449)
+    """
+    arrays = [np.asarray(array) for array in (x, *more)]
+    if any(array.ndim == 0 for array in arrays):
+        raise ValueError("split was given a single value: expected arrays with one row an example.")
+    lengths = [len(array) for array in arrays]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"the arrays have {lengths} examples: give arrays of one length.")
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction={test_fraction!r} is not in (0, 1): use 0.2, say.")
+    n = lengths[0]
+    test_count = max(1, round(n * test_fraction))
+    if test_count >= n:
+        raise ValueError(
+            f"{n} example{'s' * (n != 1)} cannot be parted with test_fraction={test_fraction:g}: "
+            f"give more examples or another fraction."
+        )
+    order = np.random.default_rng(seed).permutation(n)
+    test, train = order[:test_count], order[test_count:]
+    return [array[part] for array in arrays for part in (train, test)]
+
+
+# --- the validator ------------------------------------------------------------------------------
+
+
+def check(x, data_shape=None, *, name="x", dtype=np.float32):
+    """The data as a finite array of the right shape, or one sentence that says what is wrong.
+
+    Parameters
+    ----------
+    x : array (n, ...) or anything that NumPy turns into one
+    data_shape : int or tuple, optional
+        Shape of one example, N or (H, W, C); None in it matches any size.
+    name : str
+        What to call the data in messages.
+    dtype : float dtype
+        The type to return.
+
+    Returns
+    -------
+    array (n, ...) of ``dtype``
+        ``x`` itself where it already is one.
+
+    Raises
+    ------
+    ValueError
+        If x is no array of finite real numbers, is empty, or has another shape than expected.
+
+    Warns
+    -----
+    UserWarning
+        If the values are whole numbers up to between 17 and 255, that is, pixels never scaled.
+
+    Examples
+    --------
+    >>> check([[0, 1], [1, 0]]).dtype
+    dtype('float32')
+    >>> check(np.zeros((10, 8, 8)), data_shape=64)
+    Traceback (most recent call last):
+        ...
+    ValueError: x has shape (10, 8, 8) but (n, 64) is expected: pass x.reshape(len(x), -1).
+    """
+    values = _numbers(x, name)
+    data_shape = (data_shape,) if isinstance(data_shape, (int, np.integer)) else data_shape
+    _check_shape(values, data_shape, name)
+    _check_finite(values, name)
+    with np.errstate(over="ignore"):
+        result = values.astype(dtype, copy=False)
+    if values.dtype.kind == "f" and not np.isfinite(result).all():
+        raise ValueError(
+            f"{name} holds values up to {np.abs(values).max():g}, too large for "
+            f"{np.dtype(dtype).name}: scale the data first."
+        )
+    largest = result.max()
+    if 16 < largest <= 255 and result.min() >= 0 and np.array_equal(result, np.rint(result)):
+        warnings.warn(
+            f"{name} holds whole numbers from {result.min():g} to {largest:g}, like pixels that "
+            f"were never scaled: divide by 255 to bring them to [0, 1].",
+            UserWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def _numbers(x, name):
+    """An array of booleans, integers or floats."""
+    if isinstance(x, (str, os.PathLike)):
+        raise ValueError(f"{name} is the path {str(x)!r}, not an array: read it with data.load.")
+    if hasattr(x, "as_numpy_iterator"):
+        raise ValueError(f"{name} is a tf.data.Dataset, not an array: read it with data.load.")
+    try:
+        values = np.asarray(x)
+    except ValueError:
+        raise ValueError(
+            f"{name} is a {type(x).__name__} of parts with different shapes: give one array with "
+            f"one row an example."
+        ) from None
+    if values.dtype.kind in "biuf":
+        return values
+    if values.dtype.kind == "c":
+        raise ValueError(
+            f"{name} holds complex numbers: give their real and imaginary parts as two columns."
+        )
+    if values.dtype.kind in "SU":
+        raise ValueError(f"{name} holds text, such as {values.flat[0]!r}: give numbers.")
+    if values.ndim == 0:
+        raise ValueError(f"{name} is a {type(x).__name__}, not an array: give numbers, (n, N).")
+    text = next((value for value in values.flat if isinstance(value, (str, bytes))), None)
+    found = f"text, such as {text!r}" if text is not None else f"values of type {values.dtype}"
+    raise ValueError(
+        f"{name} holds {found}: give numbers only, such as the numeric columns with "
+        f".astype('float32')."
+    )
+
+
+def _check_shape(values, data_shape, name):
+    shape = values.shape
+    if data_shape is not None and shape == tuple(data_shape):
+        raise ValueError(
+            f"{name} has shape {shape}, which is a single example: pass {name}[None] for a batch."
+        )
+    if values.ndim == 0:
+        raise ValueError(f"{name} is the single number {values}: give an array of shape (n, N).")
+    if values.size == 0:
+        raise ValueError(f"{name} is empty, of shape {shape}: give at least one example.")
+    if values.ndim == 1:
+        raise ValueError(
+            f"{name} has shape {shape}, one number an example, like labels: give data of shape "
+            f"(n, N), which is (n, 1) if there really is one feature."
+        )
+    if data_shape is None or _matches(shape[1:], data_shape):
+        return
+    expected = f"(n, {', '.join('any' if size is None else str(size) for size in data_shape)})"
+    known = None not in data_shape
+    if known and len(data_shape) == 3 and shape[1:] == (data_shape[2], *data_shape[:2]):
+        remedy = f"move the channels last with np.moveaxis({name}, 1, -1)"
+    elif known and math.prod(shape[1:]) == math.prod(data_shape):
+        flat = len(data_shape) == 1
+        target = f"len({name}), -1" if flat else ", ".join(map(str, (-1, *data_shape)))
+        remedy = f"pass {name}.reshape({target})"
+    else:
+        remedy = "build the model for these data, or bring the data to that shape"
+    raise ValueError(f"{name} has shape {shape} but {expected} is expected: {remedy}.")
+
+
+def _matches(shape, data_shape):
+    return len(shape) == len(data_shape) and all(
+        expected in (None, size) for size, expected in zip(shape, data_shape, strict=True)
+    )
+
+
+def _check_finite(values, name):
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    bad = np.argwhere(~np.isfinite(values))  # one row an index
+    nans = int(np.isnan(values).sum())
+    counts = ((nans, "NaN"), (len(bad) - nans, "infinite"))
+    found = " and ".join(f"{count} {kind}" for count, kind in counts if count)
+    raise ValueError(
+        f"{name} holds {found} value{'s' * (len(bad) > 1)}, the first at "
+        f"[{', '.join(map(str, bad[0]))}]: drop or fill the {len(np.unique(bad[:, 0]))} of "
+        f"{len(values)} examples that have them."
+    )
+
+
+def _count(name, value):
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}={value!r} is not a positive integer: give one.")
+    return int(value)
+
+
+# --- readers: each returns an array that check then looks at ------------------------------------
+
+
+def _from_numpy(path, key):
+    try:
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if path.suffix.lower() == ".npy":
+                return content
+            names = content.files
+            if key is None and len(names) == 1:
+                key = names[0]
+            array = content[key] if key in names else None
+    except Exception as error:  # bad zip files, cut-off arrays: NumPy raises a dozen kinds
+        if "allow_pickle" in str(error):  # NumPy's guess for any other content, too
+            raise ValueError(
+                f"{path} is no NumPy file of numbers (pickled objects are refused, since reading "
+                f"them can run code): save an array of numbers with np.save."
+            ) from None
+        raise ValueError(
+            f"{path} cannot be read as {path.suffix} ({_one_line(error)}): save it again with "
+            f"np.save{'z' * (path.suffix.lower() == '.npz')}."
+        ) from error
+    if array is None:
+        given = "no key was given" if key is None else f"not {key!r}"
+        raise ValueError(
+            f"{path} holds the arrays {', '.join(map(repr, names)) or '(none)'}, {given}: "
+            f"choose one with key=."
+        )
+    return array
+
+
+def _from_table(path):
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            filled = ((number, line) for number, line in enumerate(file) if line.strip())
+            start = list(itertools.islice(filled, 2))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text: export the table again as CSV.") from None
+    skip, first = start[0] if start else (0, "")
+    outside_quotes = re.sub(r'"[^"]*"', "", first)
+    delimiter = next((mark for mark in "\t;," if mark in outside_quotes), ",")
+    convert = _decimal_comma if delimiter == ";" else float
+    header = next(csv.reader([first], delimiter=delimiter), [])
+    if all(_is_number(cell, convert) for cell in header) and not _is_numbering(header):
+        header = []
+    if len(start) <= bool(header):
+        raise ValueError(f"{path} has no rows of data: give a table with one row an example.")
+    try:
+        table = np.loadtxt(
+            path,
+            delimiter=delimiter,
+            comments=None,
+            quotechar='"',
+            skiprows=skip + bool(header),
+            ndmin=2,
+            encoding="utf-8-sig",
+            converters=None if convert is float else convert,
+        )
+    except ValueError as error:
+        trouble = _trouble_in_table(path, delimiter, header, convert) or _one_line(error)
+        raise ValueError(f"{path} is not a table of numbers: {trouble}.") from None
+    has_index = header and header[0] == "" and np.array_equal(table[:, 0], np.arange(len(table)))
+    return table[:, 1:] if has_index else table
+
+
+def _trouble_in_table(path, delimiter, header, convert):
+    """The first thing in a table that is not a number, in words."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        rows = (row for row in reader if row)
+        width = len(next(rows)) if header else None
+        for row in rows:
+            width = width or len(row)
+            if len(row) != width:
+                return f"line {reader.line_num} has {len(row)} columns instead of {width}"
+            bad = [i for i, cell in enumerate(row) if not _is_number(cell, convert)]
+            if not bad:
+                continue
+            names = [repr(header[i]) if header else str(i + 1) for i in bad]
+            column = f"column{'s' * (len(bad) > 1)} {', '.join(names)}"
+            where = f"on line {reader.line_num}"
+            if not row[bad[0]].strip():
+                return f"{column} empty {where}, so fill the gaps or drop such rows"
+            return f"{column} with text, such as {row[bad[0]]!r} {where}, so keep numeric columns"
+
+
+def _is_number(cell, convert):
+    try:
+        convert(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _decimal_comma(cell):
+    return float(cell.replace(",", "."))
+
+
+def _is_numbering(header):
+    """Column names 0, 1, 2, ... as data frames give them by default."""
+    return len(header) > 2 and header == [str(i) for i in range(len(header))]
+
+
+def _from_folder(folder, image_size):
+    from PIL import Image, ImageOps
+
+    if image_size is not None:
+        if np.shape(image_size) != (2,):
+            raise ValueError(f"image_size={image_size!r} is not a pair: give (height, width).")
+        image_size = tuple(_count("image_size", side) for side in image_size)
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not paths:
+        raise ValueError(
+            f"{folder} holds no images: give a folder with files that end in {', '.join(IMAGES)}."
+        )
+    images = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                image = _eight_bits(ImageOps.exif_transpose(image))
+        except Exception as error:  # Pillow raises many kinds for damaged files
+            raise ValueError(
+                f"{path} cannot be read as an image ({_one_line(error)}): repair or remove it."
+            ) from error
+        if image_size is not None and image.size != image_size[::-1]:
+            image = image.resize(image_size[::-1], Image.Resampling.BILINEAR)
+        images.append(np.asarray(image))  # (H, W) or (H, W, 3)
+        height, width = images[-1].shape[:2]
+        if (height, width) != images[0].shape[:2]:
+            raise ValueError(
+                f"{folder} holds images of different sizes, {paths[0].name} of "
+                f"{images[0].shape[0]} x {images[0].shape[1]} and {path.name} of {height} x "
+                f"{width} pixels: pass image_size=(height, width) to resize them."
+            )
+    if any(image.ndim == 3 for image in images):
+        images = [image if image.ndim == 3 else np.stack([image] * 3, -1) for image in images]
+    return _with_channel(np.stack(images).astype(np.float32) / 255)
+
+
+def _eight_bits(image):
+    """A Pillow image in mode L if it is grey, else RGB."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("its pixels are floats of unknown range")
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip rather than scale
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+
+
+def _with_channel(images):
+    return images[..., None] if images.ndim == 3 else images
+
+
+def _from_dataset(dataset, key, batched):
+    if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+        raise ValueError("the dataset repeats without end: pass dataset.take(n).")
+    if batched is None:
+        shape = _item(dataset.element_spec, key).shape
+        batched = bool(shape.rank) and shape[0] is None
+    items = [_item(element, key) for element in dataset.as_numpy_iterator()]
+    if not items:
+        raise ValueError("the dataset is empty: give at least one example.")
+    try:
+        return np.concatenate(items) if batched else np.stack(items)
+    except ValueError:
+        shapes = sorted({np.shape(item) for item in items})
+        raise ValueError(
+            f"the dataset's elements have different shapes, such as {shapes[0]} and {shapes[-1]}: "
+            f"pass batched=True if they are batches, else make them equal with dataset.map."
+        ) from None
+
+
+def _item(element, key):
+    """What to learn from in an element of a dataset: an array, (x, y) or a dictionary."""
+    if isinstance(element, tuple):
+        element = element[0]
+    if not isinstance(element, dict):
+        if key is not None:
+            raise ValueError(
+                f"key={key!r} does not apply, for the elements are arrays: leave it out."
+            )
+        return element
+    if key not in element:
+        names = ", ".join(map(repr, element))
+        raise ValueError(f"the dataset's elements have the items {names}: choose one with key=.")
+    return element[key]
+
+
+def _one_line(error):
+    """The first sentence of another library's message."""
+    return " ".join(str(error).split()).split(". ")[0].rstrip(".") or type(error).__name__

@@ -1,0 +1,201 @@
+"""Encoders and decoders: dense and convolutional, each a function of one seed."""
+
+import math
+
+import numpy as np
+
+from vae_notes._keras import keras
+
+__all__ = ["conv_decoder", "conv_encoder", "dense_decoder", "dense_encoder"]
+
+
+def dense_encoder(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0):
+    """An encoder of dense layers; linear if ``hidden`` is empty.
+
+    Parameters
+    ----------
+    data_dim, latent_dim : int
+        N and D.
+    hidden : sequence of int
+        Width of each hidden layer.
+    activation : str
+        Of the hidden layers.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    keras.Model
+        From x (B, N) to z_mean and z_log_var, (B, D) each.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> dense_encoder(64, 8).output_shape
+    [(None, 8), (None, 8)]
+    """
+    _sizes(data_dim=data_dim, latent_dim=latent_dim, hidden=hidden)
+    seeds = _seeds(seed)
+    x = h = keras.Input((data_dim,), name="x")
+    for width in hidden:
+        h = _dense(width, seeds, activation=activation)(h)
+    return keras.Model(x, _latent_heads(h, latent_dim, seeds), name="encoder")
+
+
+def dense_decoder(latent_dim, data_dim, hidden=(64,), activation="relu", seed=0):
+    """A decoder of dense layers with a linear output; linear altogether if ``hidden`` is empty.
+
+    Parameters
+    ----------
+    latent_dim, data_dim : int
+        D and N.
+    hidden, activation, seed
+        As for :func:`dense_encoder`.
+
+    Returns
+    -------
+    keras.Model
+        From z (B, D) to the mean of x, or its logits, (B, N).
+
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> dense_decoder(8, 64).output_shape
+    (None, 64)
+    """
+    _sizes(data_dim=data_dim, latent_dim=latent_dim, hidden=hidden)
+    seeds = _seeds(seed, half=1)
+    z = h = keras.Input((latent_dim,), name="z")
+    for width in hidden:
+        h = _dense(width, seeds, activation=activation)(h)
+    return keras.Model(z, _dense(data_dim, seeds, name="x_mean")(h), name="decoder")
+
+
+def conv_encoder(image_shape, latent_dim, filters=(16, 32), activation="relu", seed=0):
+    """An encoder of convolutions, each halving height and width.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels.
+    latent_dim : int
+        D.
+    filters : sequence of int
+        Filters of each 3 x 3 convolution of stride 2.
+    activation, seed
+        As for :func:`dense_encoder`.
+
+    Returns
+    -------
+    keras.Model
+        From x (B, H, W, C) to z_mean and z_log_var, (B, D) each.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number of at least 1, or height or width cannot be halved often
+        enough.
+
+    Examples
+    --------
+    >>> conv_encoder((8, 8, 1), 8).output_shape
+    [(None, 8), (None, 8)]
+    """
+    _check_halving(image_shape, filters)
+    _sizes(image_shape=image_shape, latent_dim=latent_dim, filters=filters)
+    seeds = _seeds(seed)
+    x = h = keras.Input(tuple(image_shape), name="x")
+    for count in filters:
+        h = _conv("Conv2D", count, seeds, activation=activation)(h)
+    h = keras.layers.Flatten()(h)
+    return keras.Model(x, _latent_heads(h, latent_dim, seeds), name="encoder")
+
+
+def conv_decoder(latent_dim, image_shape, filters=(32, 16), activation="relu", seed=0):
+    """A decoder of transposed convolutions, each doubling height and width.
+
+    Parameters
+    ----------
+    latent_dim : int
+        D.
+    image_shape : (int, int, int)
+        Height, width and channels.
+    filters : sequence of int
+        Filters before each 3 x 3 transposed convolution of stride 2.
+    activation, seed
+        As for :func:`dense_encoder`.
+
+    Returns
+    -------
+    keras.Model
+        From z (B, D) to the mean of x, or its logits, (B, H, W, C).
+
+    Raises
+    ------
+    ValueError
+        As for :func:`conv_encoder`.
+
+    Examples
+    --------
+    >>> conv_decoder(8, (8, 8, 1)).output_shape
+    (None, 8, 8, 1)
+    """
+    _check_halving(image_shape, filters)
+    _sizes(image_shape=image_shape, latent_dim=latent_dim, filters=filters)
+    seeds = _seeds(seed, half=1)
+    height, width, channels = image_shape
+    small = (height >> len(filters), width >> len(filters), filters[0])
+    z = keras.Input((latent_dim,), name="z")
+    h = _dense(math.prod(small), seeds, activation=activation)(z)
+    h = keras.layers.Reshape(small)(h)
+    for count in filters[1:]:
+        h = _conv("Conv2DTranspose", count, seeds, activation=activation)(h)
+    x_mean = _conv("Conv2DTranspose", channels, seeds, name="x_mean")(h)
+    return keras.Model(z, x_mean, name="decoder")
+
+
+def _latent_heads(h, latent_dim, seeds):
+    return [_dense(latent_dim, seeds, name=name)(h) for name in ("z_mean", "z_log_var")]
+
+
+def _dense(units, seeds, **kwargs):
+    return keras.layers.Dense(units, kernel_initializer=_glorot(seeds), **kwargs)
+
+
+def _conv(kind, filters, seeds, **kwargs):
+    layer = getattr(keras.layers, kind)
+    return layer(filters, 3, strides=2, padding="same", kernel_initializer=_glorot(seeds), **kwargs)
+
+
+def _glorot(seeds):
+    return keras.initializers.GlorotUniform(seed=next(seeds))
+
+
+def _seeds(seed, half=0):
+    """Seeds of the layers of the encoder (half 0) or the decoder (half 1)."""
+    for child in np.random.SeedSequence([seed, half]).generate_state(256):
+        yield int(child)
+
+
+def _sizes(**sizes):
+    for name, value in sizes.items():
+        values = value if isinstance(value, (tuple, list)) else [value]
+        if not all(isinstance(v, (int, np.integer)) and v >= 1 for v in values):
+            raise ValueError(f"{name}={value!r} is not a size: give whole numbers of at least 1.")
+
+
+def _check_halving(image_shape, filters):
+    factor = 2 ** len(filters)
+    if len(image_shape) != 3 or not filters or image_shape[0] % factor or image_shape[1] % factor:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)!r} with {len(filters)} halvings does not work: give "
+            f"(height, width, channels) with height and width divisible by {factor}."
+        )

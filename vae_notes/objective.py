@@ -1,0 +1,404 @@
+r"""The two terms of the VAE objective, their reductions, and what a reduction means.
+
+A VAE minimises, for each example with ``data_dim`` = N numbers and ``latent_dim`` = D latent units,
+
+.. math:: w_\text{rec} \sum_{i=1}^N r_i + w_\text{KL} \sum_{j=1}^D k_j ,
+
+where :math:`r_i` is the error of one data dimension and :math:`k_j` the KL divergence of one latent
+unit. "Sum or mean?" is a choice of the two weights and of nothing else. For squared errors the
+pair is a noise variance, :math:`\sigma^2 = w_\text{KL} / (2 w_\text{rec})`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae_notes._keras import ops
+
+__all__ = [
+    "Objective",
+    "cross_entropy",
+    "kl_divergence",
+    "squared_error",
+    "weighted_loss",
+]
+
+REDUCTIONS = ("sum", "mean")
+LIKELIHOODS = ("gaussian", "bernoulli")
+
+
+def squared_error(x, x_mean):
+    r"""Squared error of each data dimension.
+
+    .. math:: r_i = (x_i - \hat x_i)^2
+
+    Parameters
+    ----------
+    x, x_mean : array or tensor (B, ...)
+        The data and the decoder's mean, of one shape.
+
+    Returns
+    -------
+    tensor (B, ...), float32
+        In squared units of the data; nothing is reduced.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, even where they would broadcast.
+
+    Examples
+    --------
+    >>> squared_error([[1.0, 2.0]], [[1.0, 0.0]]).numpy().tolist()
+    [[0.0, 4.0]]
+    """
+    x, x_mean = _same_shape(x=x, x_mean=x_mean)
+    return ops.square(x - x_mean)
+
+
+def cross_entropy(x, logits):
+    r"""Cross-entropy of each data dimension with a Bernoulli decoder that gives logits.
+
+    .. math:: r_i = -x_i \ln s(l_i) - (1 - x_i) \ln(1 - s(l_i)), \quad s(l) = 1 / (1 + e^{-l})
+
+    Parameters
+    ----------
+    x : array or tensor (B, ...)
+        Data in [0, 1].
+    logits : array or tensor (B, ...)
+        The decoder's output before a sigmoid, of the shape of ``x``.
+
+    Returns
+    -------
+    tensor (B, ...), float32
+        In nats; nothing is reduced.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, even where they would broadcast.
+
+    References
+    ----------
+    Kingma & Welling (2014), appendix C.1.
+
+    Examples
+    --------
+    >>> cross_entropy([[1.0, 0.0]], [[0.0, 0.0]]).numpy().round(4).tolist()
+    [[0.6930999755859375, 0.6930999755859375]]
+    """
+    x, logits = _same_shape(x=x, logits=logits)
+    return ops.relu(logits) - logits * x + ops.log1p(ops.exp(-ops.abs(logits)))
+
+
+def kl_divergence(z_mean, z_log_var):
+    r"""KL divergence of each latent unit from the standard normal prior.
+
+    .. math:: k_j = \tfrac{1}{2} (\mu_j^2 + \sigma_j^2 - 1 - \ln \sigma_j^2)
+
+    Parameters
+    ----------
+    z_mean, z_log_var : array or tensor (B, D)
+        Mean and log-variance of q(z|x), of one shape.
+
+    Returns
+    -------
+    tensor (B, D), float32
+        In nats; nothing is reduced.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, even where they would broadcast.
+
+    References
+    ----------
+    Kingma & Welling (2014), appendix B.
+
+    Examples
+    --------
+    >>> kl_divergence([[0.0, 2.0]], [[0.0, 0.0]]).numpy().tolist()
+    [[0.0, 2.0]]
+    """
+    z_mean, z_log_var = _same_shape(z_mean=z_mean, z_log_var=z_log_var)
+    # expm1 keeps the digits of a unit that has all but collapsed (z_log_var near 0).
+    return 0.5 * (ops.square(z_mean) + ops.expm1(z_log_var) - z_log_var)
+
+
+def weighted_loss(reconstruction, kl, weights):
+    r"""The training loss: the weighted sum of the two terms, averaged over the batch.
+
+    .. math:: \frac{1}{B} \sum_{b=1}^B (w_\text{rec} R_b + w_\text{KL} K_b)
+
+    Parameters
+    ----------
+    reconstruction, kl : tensor (B,)
+        The terms of each example, from :meth:`Objective.terms`.
+    weights : pair of floats
+        From :meth:`Objective.weights`.
+
+    Returns
+    -------
+    tensor ()
+
+    Examples
+    --------
+    >>> float(weighted_loss(np.float32([4.0, 2.0]), np.float32([1.0, 3.0]), (1.0, 0.5)))
+    4.0
+    """
+    reconstruction_weight, kl_weight = weights
+    return ops.mean(reconstruction_weight * reconstruction + kl_weight * kl)
+
+
+@dataclass(frozen=True)
+class Objective:
+    r"""A training objective: how each term is reduced, and the weight on the KL term.
+
+    With squared errors it is, up to scale and constants, the negative ELBO of a Gaussian decoder
+    whose noise variance :meth:`noise_variance` gives. With cross-entropy the decoder is Bernoulli.
+
+    Parameters
+    ----------
+    reconstruction : {"sum", "mean"}
+        Reduction of the reconstruction error over the N data dimensions.
+    kl : {"sum", "mean"}
+        Reduction of the KL divergence over the D latent units.
+    kl_weight : float
+        Weight on the reduced KL term, more than 0.
+    likelihood : {"gaussian", "bernoulli"}
+        Squared error of a mean, or cross-entropy of logits.
+
+    Raises
+    ------
+    ValueError
+        If one of them is none of these.
+
+    References
+    ----------
+    Higgins et al. (2017), equation 4, for the weight; Lucas et al. (2019) for the noise variance.
+
+    Examples
+    --------
+    >>> Objective("mean", "mean").noise_variance(data_dim=784, latent_dim=32)
+    12.25
+    >>> Objective("sum", "sum").noise_variance(data_dim=784, latent_dim=32)
+    0.5
+    """
+
+    reconstruction: str = "sum"
+    kl: str = "sum"
+    kl_weight: float = 1.0
+    likelihood: str = "gaussian"
+
+    def __post_init__(self):
+        _one_of("reconstruction", self.reconstruction, REDUCTIONS)
+        _one_of("kl", self.kl, REDUCTIONS)
+        _one_of("likelihood", self.likelihood, LIKELIHOODS)
+        if not (isinstance(self.kl_weight, (int, float)) and 0 < self.kl_weight < math.inf):
+            raise ValueError(
+                f"kl_weight={self.kl_weight!r} is not a number above 0: give one, and to train "
+                f"without the KL term use KLAnnealing(schedules.constant(0))."
+            )
+
+    @classmethod
+    def for_noise_variance(cls, noise_variance):
+        r"""The objective of a Gaussian decoder with a noise variance of your choice.
+
+        .. math:: \text{SSE} + 2 \sigma^2 \, \text{KL}
+
+        Parameters
+        ----------
+        noise_variance : float
+            In squared units of the data, more than 0.
+
+        Examples
+        --------
+        >>> Objective.for_noise_variance(0.05)
+        Objective(reconstruction='sum', kl='sum', kl_weight=0.1, likelihood='gaussian')
+        """
+        return cls(kl_weight=2 * float(noise_variance))
+
+    def weights(self, data_dim, latent_dim, kl_weight=None):
+        r"""The weights on the two *summed* terms.
+
+        Parameters
+        ----------
+        data_dim, latent_dim : int
+            N and D, at least 1.
+        kl_weight : float or tensor, optional
+            The weight in force, where it is not the objective's own (while it is annealed).
+
+        Returns
+        -------
+        (reconstruction_weight, kl_weight)
+            1 or 1/N, and the KL weight times 1 or 1/D.
+
+        Raises
+        ------
+        ValueError
+            If a dimension is not a whole number of at least 1.
+
+        Examples
+        --------
+        >>> Objective("mean", "sum", kl_weight=0.5).weights(data_dim=64, latent_dim=8)
+        (0.015625, 0.5)
+        """
+        averaged, kl_averaged = self._averaged(data_dim, latent_dim)
+        kl_weight = self.kl_weight if kl_weight is None else kl_weight
+        return 1 / averaged, kl_weight / kl_averaged
+
+    def beta(self, data_dim, latent_dim):
+        r"""The weight on the summed KL term for a weight of 1 on the summed reconstruction term.
+
+        .. math:: \beta = w_\text{KL} / w_\text{rec}
+
+        Examples
+        --------
+        >>> Objective("mean", "sum").beta(data_dim=64, latent_dim=8)
+        64.0
+        """
+        averaged, kl_averaged = self._averaged(data_dim, latent_dim)
+        return self.kl_weight * averaged / kl_averaged
+
+    def _averaged(self, data_dim, latent_dim):
+        """What each reduction divides its sum by."""
+        _dimension("data_dim", data_dim)
+        _dimension("latent_dim", latent_dim)
+        return (
+            data_dim if self.reconstruction == "mean" else 1,
+            latent_dim if self.kl == "mean" else 1,
+        )
+
+    def noise_variance(self, data_dim, latent_dim):
+        r"""The variance of the Gaussian decoder whose negative ELBO this objective is.
+
+        .. math:: \sigma^2 = \beta / 2 = w_\text{KL} / (2 w_\text{rec})
+
+        Parameters
+        ----------
+        data_dim, latent_dim : int
+            N and D.
+
+        Returns
+        -------
+        float
+            In squared units of the data.
+
+        Raises
+        ------
+        ValueError
+            If the likelihood is Bernoulli, which has no noise variance.
+
+        References
+        ----------
+        Lucas et al. (2019), section 4; Dai & Wipf (2019), equation 3, for a variance that is
+        learned.
+
+        Examples
+        --------
+        >>> Objective("mean", "mean").noise_variance(data_dim=64, latent_dim=8)
+        4.0
+        """
+        if self.likelihood != "gaussian":
+            raise ValueError(
+                "A Bernoulli objective has no noise variance: ask for beta, or use "
+                "likelihood='gaussian'."
+            )
+        return self.beta(data_dim, latent_dim) / 2
+
+    def terms(self, x, decoded, z_mean, z_log_var):
+        r"""The two terms of each example, summed over all their dimensions.
+
+        Parameters
+        ----------
+        x, decoded : array or tensor (B, ...)
+            The data, and what the decoder gives for it: means, or logits if Bernoulli.
+        z_mean, z_log_var : array or tensor (B, D)
+            Mean and log-variance of q(z|x).
+
+        Returns
+        -------
+        (reconstruction, kl) : tensors (B,), float32
+            Sum of squared errors, or cross-entropy in nats; KL divergence in nats.
+
+        Raises
+        ------
+        ValueError
+            If shapes differ where they must not.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> x, z = np.ones((2, 28, 28, 1)), np.zeros((2, 8))
+        >>> reconstruction, kl = Objective().terms(x, 0 * x, z, z)
+        >>> reconstruction.numpy().tolist(), kl.numpy().tolist()
+        ([784.0, 784.0], [0.0, 0.0])
+        """
+        error = squared_error if self.likelihood == "gaussian" else cross_entropy
+        return _sum_example(error(x, decoded)), _sum_example(kl_divergence(z_mean, z_log_var))
+
+    def elbo(self, reconstruction, kl, data_dim, latent_dim):
+        r"""The evidence lower bound that the two summed terms amount to.
+
+        .. math:: -\frac{R}{2 \sigma^2} - \frac{N}{2} \ln(2 \pi \sigma^2) - K
+                  \quad\text{(Gaussian)}, \qquad -R - K \quad\text{(Bernoulli)}
+
+        Neither term is weighted and all constants are there, so this bounds log p(x) of the model
+        which the objective describes, whatever weight the KL term has at the moment.
+
+        Parameters
+        ----------
+        reconstruction, kl : float, array or tensor
+            From :meth:`terms`.
+        data_dim, latent_dim : int
+            N and D.
+
+        Returns
+        -------
+        of the kind given
+            In nats per example.
+
+        References
+        ----------
+        Kingma & Welling (2014), equation 3.
+
+        Examples
+        --------
+        >>> round(Objective().elbo(reconstruction=4.0, kl=1.0, data_dim=64, latent_dim=8), 3)
+        -41.631
+        """
+        if self.likelihood == "bernoulli":
+            return -reconstruction - kl
+        noise_variance = self.noise_variance(data_dim, latent_dim)
+        log_normaliser = 0.5 * data_dim * math.log(2 * math.pi * noise_variance)
+        return -reconstruction / (2 * noise_variance) - log_normaliser - kl
+
+
+def _sum_example(per_dimension):
+    return ops.sum(per_dimension, axis=tuple(range(1, len(per_dimension.shape))))  # (B, ...) (B,)
+
+
+def _same_shape(**tensors):
+    """Two float32 tensors of one shape; a silent broadcast here is a wrong loss."""
+    (name_a, a), (name_b, b) = tensors.items()
+    a, b = (ops.cast(ops.convert_to_tensor(t), "float32") for t in (a, b))
+    agree = len(a.shape) == len(b.shape) and all(
+        m is None or n is None or m == n for m, n in zip(a.shape, b.shape, strict=True)
+    )
+    if not agree or len(a.shape) < 2:
+        raise ValueError(
+            f"{name_a} has shape {tuple(a.shape)} and {name_b} {tuple(b.shape)}: give both the "
+            f"same shape, (batch, ...)."
+        )
+    return a, b
+
+
+def _one_of(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(choices)}.")
+
+
+def _dimension(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}={value!r} is not a number of dimensions: give a whole number.")

@@ -1,0 +1,192 @@
+r"""Schedules of the KL term: pure functions of the epoch.
+
+A schedule says which fraction of the objective's KL weight is in force at a given epoch. It holds
+no state, so it gives the same answer when training resumes, and it can be drawn before training.
+Epochs count from 0 and may be fractional: at the end of the first half of epoch 3 the epoch is
+3.5. All of them accept a number or an array.
+
+Examples
+--------
+>>> from vae_notes import schedules
+>>> warm_up = schedules.linear(start=40, length=20)
+>>> warm_up([0, 40, 50, 60, 499]).tolist()
+[0.0, 0.0, 0.5, 1.0, 1.0]
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+__all__ = ["Schedule", "constant", "cosine", "cyclical", "linear", "sigmoid"]
+
+Schedule = Callable[[float], float]
+
+
+def constant(value=1.0) -> Schedule:
+    """The same weight at every epoch.
+
+    Parameters
+    ----------
+    value : float
+        The fraction of the KL weight, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If ``value`` is negative or not finite.
+
+    Examples
+    --------
+    >>> constant(0.5)([0, 10]).tolist()
+    [0.5, 0.5]
+    """
+    value = _number("value", value, at_least=0)
+    return _named(f"constant({value:g})", lambda epoch: np.full_like(epoch, value))
+
+
+def linear(start, length, stop=1.0) -> Schedule:
+    r"""Zero before ``start``, then a straight line up to ``stop`` over ``length`` epochs.
+
+    .. math:: w(e) = w_\text{stop}\,\operatorname{clip}((e - e_\text{start}) / T, 0, 1)
+
+    Parameters
+    ----------
+    start : float
+        The epoch at which the ramp begins, at least 0.
+    length : float
+        Epochs the ramp takes, at least 0; 0 is a step.
+    stop : float
+        The fraction reached at ``start + length``, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative or not finite.
+
+    References
+    ----------
+    Bowman et al. (2016), section 3.1; Sønderby et al. (2016), section 2.3.
+
+    Examples
+    --------
+    >>> linear(0, 4)([0, 1, 2, 3, 4]).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    return _ramp("linear", start, length, stop, lambda t: t)
+
+
+def cosine(start, length, stop=1.0) -> Schedule:
+    r"""A ramp that leaves 0 and meets ``stop`` without a kink.
+
+    .. math:: w(e) = \tfrac{1}{2} w_\text{stop} (1 - \cos \pi t),
+              \quad t = \operatorname{clip}((e - e_\text{start}) / T, 0, 1)
+
+    Parameters, errors
+        As for :func:`linear`.
+
+    Examples
+    --------
+    >>> cosine(0, 4)([0, 1, 2, 4]).round(3).tolist()
+    [0.0, 0.146, 0.5, 1.0]
+    """
+    return _ramp("cosine", start, length, stop, lambda t: (1 - np.cos(np.pi * t)) / 2)
+
+
+def sigmoid(start, length, stop=1.0) -> Schedule:
+    r"""An S-shaped ramp, steep in its middle, exactly 0 and ``stop`` at its ends.
+
+    .. math:: w(e) = w_\text{stop}\,\frac{s(12 t - 6) - s(-6)}{s(6) - s(-6)},
+              \quad s(u) = \frac{1}{1 + e^{-u}},
+              \quad t = \operatorname{clip}((e - e_\text{start}) / T, 0, 1)
+
+    Parameters, errors
+        As for :func:`linear`.
+
+    References
+    ----------
+    Bowman et al. (2016), figure 2, use a logistic curve over steps; here it is cut at
+    :math:`\pm 6` and rescaled, so that the ramp has a beginning and an end.
+
+    Examples
+    --------
+    >>> sigmoid(0, 4)([0, 1, 2, 4]).round(3).tolist()
+    [0.0, 0.045, 0.5, 1.0]
+    """
+    return _ramp("sigmoid", start, length, stop, lambda t: 0.5 + np.tanh(6 * t - 3) / _TANH_SPAN)
+
+
+_TANH_SPAN = 2 * math.tanh(3)  # s(u) = (1 + tanh(u / 2)) / 2
+
+
+def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
+    r"""A linear ramp that starts again every ``period`` epochs.
+
+    .. math:: w(e) = w_\text{stop} \min(1, (e \bmod P) / (r P))
+
+    Parameters
+    ----------
+    period : float
+        Epochs in a cycle, more than 0.
+    ramp : float
+        The part of the cycle that rises, in (0, 1]; the rest stays at ``stop``.
+    stop : float
+        The fraction reached, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If one of them is out of its range.
+
+    References
+    ----------
+    Fu et al. (2019), equations 6-7.
+
+    Examples
+    --------
+    >>> cyclical(period=4)([0, 1, 2, 3, 4, 5]).tolist()
+    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+    """
+    period = _number("period", period, above=0)
+    ramp = _number("ramp", ramp, above=0)
+    stop = _number("stop", stop, at_least=0)
+    if ramp > 1:
+        raise ValueError(f"ramp={ramp:g} is more than a whole cycle: give a part in (0, 1].")
+    return _named(
+        f"cyclical({period:g}, ramp={ramp:g}, stop={stop:g})",
+        lambda epoch: stop * np.minimum(1.0, np.mod(epoch, period) / (ramp * period)),
+    )
+
+
+def _ramp(shape, start, length, stop, curve):
+    start = _number("start", start, at_least=0)
+    length = _number("length", length, at_least=0)
+    stop = _number("stop", stop, at_least=0)
+
+    def weight(epoch):
+        since = epoch - start
+        t = np.clip(since / length, 0.0, 1.0) if length else (since >= 0).astype(float)
+        return stop * curve(t)
+
+    return _named(f"{shape}({start:g}, {length:g}, stop={stop:g})", weight)
+
+
+def _named(name, weight):
+    def schedule(epoch):
+        epoch = np.asarray(epoch, dtype=float)
+        if not np.all(epoch >= 0):
+            raise ValueError(f"epoch={epoch} is negative or not a number: epochs count from 0.")
+        value = weight(epoch)
+        return float(value) if epoch.ndim == 0 else value
+
+    schedule.__name__ = schedule.__qualname__ = name
+    return schedule
+
+
+def _number(name, value, *, at_least=-math.inf, above=-math.inf):
+    if not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):
+        raise ValueError(f"{name}={value!r} is not a finite number: give one.")
+    if value < at_least or value <= above:
+        bound = f"at least {at_least}" if at_least > -math.inf else f"more than {above}"
+        raise ValueError(f"{name}={value:g} is too small: give {bound}.")
+    return float(value)
