@@ -70,7 +70,7 @@ def test_any_function_of_the_epoch_is_a_schedule():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="schedule=0.5 cannot be called"):
+    with pytest.raises(ValueError, match=r"schedule=0.5 cannot be called"):
         KLAnnealing(0.5)
     with pytest.raises(ValueError, match="by='batch' is unknown"):
         KLAnnealing(schedules.constant(), by="batch")

@@ -104,7 +104,7 @@ def test_linear_gaussian_is_seeded():
 
 
 def test_linear_gaussian_prefers_no_direction():
-    # The first axis of a uniform rotation of the plane has a uniform angle: no sign is favoured.
+    # The first axis of a uniform rotation of the plane has a uniform angle.
     leading = [data.linear_gaussian([1.0, 0.0], 1, seed=seed)[0] for seed in range(400)]
     angles = np.arctan([y / x for x, y in leading])
     assert abs(np.mean(angles > 0) - 0.5) < 0.1
@@ -234,7 +234,7 @@ def test_load_refuses_pickles(tmp_path, suffix):
     path = tmp_path / f"objects{suffix}"
     objects = np.array([{"a": 1}, None], dtype=object)
     np.save(path, objects) if suffix == ".npy" else np.savez(path, objects)
-    with pytest.raises(ValueError, match="is no NumPy file of numbers .*pickled") as error:
+    with pytest.raises(ValueError, match=r"is no NumPy file of numbers .*pickled") as error:
         data.load(path)
     one_sentence(error)
 
@@ -288,6 +288,8 @@ def test_load_table_round_trip(tmp_path, x, delimiter, header):
     [
         ("1,5;2,25\n-3,0;4e2\n", [[1.5, 2.25], [-3, 400]]),  # decimal commas
         ("\ufeffa,b\r\n1,2\r\n", [[1, 2]]),  # as spreadsheets save
+        ("\ufeff1,2\r\n3,4\r\n", [[1, 2], [3, 4]]),
+        ('"a;b","c;d"\n1,2\n', [[1, 2]]),  # quoted marks separate nothing
         ("\n\na,b\n\n1,2\n\n3,4\n\n", [[1, 2], [3, 4]]),  # blank lines
         ('"1","2"\n"3","4"\n', [[1, 2], [3, 4]]),
         ("height\n1\n2\n", [[1], [2]]),  # one column
@@ -311,6 +313,7 @@ def test_load_table_kinds(tmp_path, text, expected):
     [
         ("a,kind\n1,cat\n", r"column 'kind' with text, such as 'cat' on line 2, so keep numeric"),
         ("a,b,c\n1,x,y\n", r"columns 'b', 'c' with text, such as 'x' on line 2"),
+        ("1,2\n#3,4\n", r"column 1 with text, such as '#3' on line 2"),
         ("1,2\n3,x\n", r"column 2 with text, such as 'x' on line 2"),
         ("a,b\n1,2\n3,\n", r"column 'b' empty on line 3, so fill the gaps"),
         ("a,b\n1,2\n3\n", r"line 3 has 1 columns instead of 2"),
@@ -354,7 +357,7 @@ def noise(*shape):
 def test_load_grey_folder_in_order(tmp_path):
     images = noise(3, 5, 4)
     save_images(tmp_path / "b", {"2.png": images[2], "1.png": images[1]})
-    save_images(tmp_path / "a", {"9.bmp": images[0]})
+    save_images(tmp_path / "a", {"9.BMP": images[0]})
     save_images(tmp_path / ".ipynb_checkpoints", {"1.png": noise(7, 7)})
     (tmp_path / "notes.txt").write_text("not an image")
     found = data.load(tmp_path)

@@ -24,6 +24,7 @@ _MODULES = (
     "model",
     "annealing",
     "sweep",
+    "runs",
     "diagnosis",
     "claims",
     "figures",

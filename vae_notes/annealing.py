@@ -34,8 +34,8 @@ class KLAnnealing(keras.callbacks.Callback):
     Examples
     --------
     >>> from vae_notes import VAE, data, schedules
-    >>> from vae_notes.networks import dense_decoder, dense_encoder
-    >>> vae = VAE(dense_encoder(64, 8), dense_decoder(8, 64))
+    >>> from vae_notes.networks import dense
+    >>> vae = VAE(*dense(64, 8))
     >>> vae.compile("adam")
     >>> annealing = KLAnnealing(schedules.linear(start=1, length=2))
     >>> history = vae.fit(data.digits(), epochs=4, batch_size=256, verbose=0, callbacks=[annealing])

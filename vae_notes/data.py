@@ -156,8 +156,7 @@ def linear_gaussian(eigenvalues, count, seed=0):
         )
     data_dim = len(eigenvalues)
     rng = np.random.default_rng(seed)
-    rotation, triangle = np.linalg.qr(rng.standard_normal((data_dim, data_dim)))
-    rotation *= np.sign(np.diag(triangle))  # else QR would prefer some rotations
+    rotation, _ = np.linalg.qr(rng.standard_normal((data_dim, data_dim)))
     x = rng.standard_normal((count, data_dim)) * np.sqrt(eigenvalues) @ rotation.T
     return x.astype(np.float32)
 

@@ -5,8 +5,9 @@ import zipfile
 
 import numpy as np
 
-from vae_notes import data
+from vae_notes import data, epochs
 from vae_notes._keras import keras, ops, tf
+from vae_notes.noise import batch_order, standard_normal
 from vae_notes.objective import Objective, weighted_loss
 
 __all__ = ["VAE", "Sampling"]
@@ -42,7 +43,7 @@ class Sampling(keras.layers.Layer):
         self.noise = keras.random.SeedGenerator(seed)
 
     def call(self, z_mean, z_log_var):  # (B, D), (B, D) -> (B, D)
-        noise = keras.random.normal(ops.shape(z_mean), seed=self.noise)
+        noise = standard_normal(ops.shape(z_mean), self.noise.next())
         return z_mean + ops.exp(0.5 * z_log_var) * noise
 
     def restart(self):
@@ -95,9 +96,9 @@ class VAE(keras.Model):
     Examples
     --------
     >>> from vae_notes import VAE, Objective, data
-    >>> from vae_notes.networks import dense_decoder, dense_encoder
+    >>> from vae_notes.networks import dense
     >>> x = data.digits()
-    >>> vae = VAE(dense_encoder(64, 8), dense_decoder(8, 64), Objective("sum", "sum"))
+    >>> vae = VAE(*dense(64, 8), Objective("sum", "sum"))
     >>> vae.compile("adam")
     >>> history = vae.fit(x, epochs=2, batch_size=100, verbose=0)
     >>> sorted(history.history)
@@ -126,6 +127,7 @@ class VAE(keras.Model):
             name: keras.metrics.Mean(name=name) for name in ("loss", "reconstruction", "kl")
         }
         self.data_shape = None
+        self.epoch = 0
         if getattr(encoder, "inputs", None):
             self.build(encoder.input_shape)
 
@@ -184,22 +186,77 @@ class VAE(keras.Model):
                 f"leave it out and choose Objective(reconstruction, kl, kl_weight)."
             )
         super().compile(optimizer=optimizer, **kwargs)
+        self.asked_steps_per_execution = self.steps_per_execution
+        self.compiled_epochs = {}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, y=None, *, validation_data=None, **kwargs):
+    def fit(self, x=None, y=None, *, callbacks=None, validation_data=None, **kwargs):
+        """As for any Keras model; arrays in memory run whole epochs in one compiled program.
+
+        The order of the examples is a function of the model's seed and the epoch. A callback
+        that wants to see each batch gets to see it, at the price of the speed.
+        """
         x = self._checked(x, y)
         if validation_data is not None:
             validation_data = self._checked(validation_data)
         if not isinstance(x, np.ndarray):
             kwargs.setdefault("shuffle", False)  # Keras's default warns for datasets
-        return super().fit(x, validation_data=validation_data, **kwargs)
+        if not isinstance(x, np.ndarray) or kwargs.get("steps_per_epoch") is not None:
+            return super().fit(x, callbacks=callbacks, validation_data=validation_data, **kwargs)
+
+        batch_size = kwargs.pop("batch_size", None) or 32
+        shuffle = kwargs.pop("shuffle", True)
+        kept = 1 - kwargs.pop("validation_split", 0.0)
+        if validation_data is None and kept < 1:
+            x, validation_data = np.split(x, [int(len(x) * kept)])
+        callbacks = [_Epoch(), *(getattr(callbacks, "callbacks", callbacks) or [])]
+        count, steps = len(x), math.ceil(len(x) / batch_size)
+
+        def order():
+            return batch_order(self.seed, self.epoch, count) if shuffle else np.arange(count)
+
+        options = dict(
+            callbacks=callbacks, validation_data=validation_data, shuffle=False, **kwargs
+        )
+        options.setdefault("validation_batch_size", batch_size)
+        if not self._runs_whole_epochs or epochs.watches_batches(callbacks):
+            return super().fit(epochs.batches(x, order, batch_size), **options)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        epoch = self._compiled_epoch(self.train_step, count, batch_size)
+        x = tf.constant(x)
+        train = lambda _: epoch(x, tf.constant(order(), tf.int32))  # noqa: E731
+        with epochs.whole_epochs(self, train, steps, "train") as dataset:
+            return super().fit(dataset, **options)
 
     def evaluate(self, x=None, y=None, **kwargs):
+        x = self._checked(x, y)
         self.test_sampling.restart()
-        return super().evaluate(self._checked(x, y), **kwargs)
+        whole = isinstance(x, np.ndarray) and kwargs.get("steps") is None
+        if not (whole and self._runs_whole_epochs):
+            return super().evaluate(x, **kwargs)
+        kwargs.pop("_use_cached_eval_dataset", None)  # how fit asks for the same data once more
+        batch_size = kwargs.pop("batch_size", None) or 32
+        epoch = self._compiled_epoch(self.test_step, len(x), batch_size)
+        test = lambda _: epoch(tf.constant(x), tf.range(len(x)))  # noqa: E731
+        steps = math.ceil(len(x) / batch_size)
+        with epochs.whole_epochs(self, test, steps, "test") as dataset:
+            return super().evaluate(dataset, **kwargs)
+
+    @property
+    def _runs_whole_epochs(self):
+        one_device = self.distribute_strategy.num_replicas_in_sync == 1
+        compiles = self.jit_compile and not self.run_eagerly
+        return one_device and compiles and self.asked_steps_per_execution == 1
+
+    def _compiled_epoch(self, step, count, batch_size):
+        key = step.__name__, count, batch_size
+        if key not in self.compiled_epochs:
+            self.compiled_epochs[key] = epochs.compiled(step, count, batch_size)
+        return self.compiled_epochs[key]
 
     def predict(self, x, **kwargs):
         return super().predict(self._checked(x), **kwargs)
@@ -215,7 +272,7 @@ class VAE(keras.Model):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         with tf.GradientTape() as tape:
             terms = self.terms(x, self.sampling)
-            loss = self._loss(*terms)
+            loss = self._loss(*terms) + sum(self.losses)  # regularisers of layers, if any
             scaled = self.optimizer.scale_loss(loss)  # matters in mixed precision only
         gradients = tape.gradient(scaled, self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
@@ -332,3 +389,10 @@ class VAE(keras.Model):
         if not isinstance(model, cls):
             raise ValueError(f"{path} holds a {type(model).__name__}: give the file of a VAE.")
         return model
+
+
+class _Epoch(keras.callbacks.Callback):
+    """Tells the model which epoch it is in, so that resumed runs go on with its batches."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.epoch = epoch

@@ -1,4 +1,8 @@
-"""Encoders and decoders: dense and convolutional, each a function of one seed."""
+"""Encoders and decoders, dense and convolutional, each a function of one seed.
+
+``VAE(*dense(64, 8))`` builds a model; ``functools.partial(dense, 64, 8)`` is a recipe for many of
+them, since a seed is all that is missing.
+"""
 
 import math
 
@@ -6,7 +10,76 @@ import numpy as np
 
 from vae_notes._keras import keras
 
-__all__ = ["conv_decoder", "conv_encoder", "dense_decoder", "dense_encoder"]
+__all__ = [
+    "conv_decoder",
+    "conv_encoder",
+    "convolutional",
+    "dense",
+    "dense_decoder",
+    "dense_encoder",
+]
+
+
+def dense(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0):
+    """A dense encoder and the decoder that mirrors it.
+
+    Parameters
+    ----------
+    data_dim, latent_dim : int
+        N and D.
+    hidden : sequence of int
+        Width of each hidden layer of the encoder; the decoder has them in reverse.
+    activation : str
+        Of the hidden layers.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    (encoder, decoder) : keras.Model each
+        As :func:`dense_encoder` and :func:`dense_decoder` give them.
+
+    Examples
+    --------
+    >>> encoder, decoder = dense(64, 8, hidden=(32, 16))
+    >>> encoder.output_shape, decoder.output_shape
+    ([(None, 8), (None, 8)], (None, 64))
+    """
+    return (
+        dense_encoder(data_dim, latent_dim, hidden, activation, seed),
+        dense_decoder(latent_dim, data_dim, tuple(hidden)[::-1], activation, seed),
+    )
+
+
+def convolutional(image_shape, latent_dim, filters=(16, 32), activation="relu", seed=0):
+    """A convolutional encoder and the decoder that mirrors it.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels.
+    latent_dim : int
+        D.
+    filters : sequence of int
+        Filters of each convolution of the encoder; the decoder has them in reverse.
+    activation, seed
+        As for :func:`dense`.
+
+    Returns
+    -------
+    (encoder, decoder) : keras.Model each
+        As :func:`conv_encoder` and :func:`conv_decoder` give them.
+
+    Examples
+    --------
+    >>> encoder, decoder = convolutional((8, 8, 1), 4)
+    >>> encoder.output_shape, decoder.output_shape
+    ([(None, 4), (None, 4)], (None, 8, 8, 1))
+    """
+    return (
+        conv_encoder(image_shape, latent_dim, filters, activation, seed),
+        conv_decoder(latent_dim, image_shape, tuple(filters)[::-1], activation, seed),
+    )
 
 
 def dense_encoder(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0):

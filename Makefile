@@ -1,0 +1,64 @@
+# Every verb sets up what it needs: an environment in .venv, from the lock, reused while the lock is unchanged.
+# `make -s` says less. `make PYTHON=/path/to/python3.12 book` chooses the interpreter.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/ready
+PAGE := _build/html/index.html
+SEED ?= 0
+
+# What a reader's shell may hold must not reach the stored outputs.
+unexport VAE_NOTES_SEED VAE_NOTES_CLAIMS MPLBACKEND PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help book test notebooks claims serve lint format lock clean
+
+help:  ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+book: $(READY)  ## build the pages and name the one to open
+	@rm -rf _build  # a page that is not built anew would not warn again
+	@$(BIN)/jupyter-book build book -W -n --keep-going -q >/dev/null
+	@echo "Open file://$(CURDIR)/$(PAGE)"
+
+test: $(READY)  ## execute and compare every notebook, run every test
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules \
+		--nbval --nbval-current-env --nbval-cell-timeout 600 tests vae_notes book/*.ipynb
+
+notebooks: $(READY)  ## execute the notebooks whose fingerprint is old
+	@$(BIN)/python book/execute.py --stale
+
+claims: $(READY)  ## list every claim with the seeds that support it, from base seed SEED=n
+	@$(BIN)/python book/execute.py --seed $(SEED)
+
+serve: book  ## build the pages and serve them on http://localhost:8000
+	@$(BIN)/python -m http.server 8000 --bind localhost --directory _build/html
+
+lint: $(READY)  ## check style and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+format: $(READY)  ## put style and format right, notebooks included
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock: $(READY)  ## compile requirements.txt from pyproject.toml
+	@$(BIN)/python .ci/lock.py
+
+clean:  ## remove what was built; the environment stays
+	@rm -rf _build build .pytest_cache .hypothesis .coverage
+	@find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ruff_cache -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+$(READY): requirements.txt pyproject.toml
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+			|| { echo "VAE Notes needs Python 3.11, 3.12 or 3.13: install one of them, then run make again (or name it: make PYTHON=/path/to/python3.12 book)." >&2; exit 1; }; \
+		$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+			|| { echo "$(PYTHON) lacks the venv module: install it (Debian and Ubuntu: apt install python3-venv), then run make again." >&2; exit 1; }; \
+		echo "Making the environment in .venv with $$($(PYTHON) --version)."; \
+		$(PYTHON) -m venv --clear .venv; }
+	@echo "Installing the packages of requirements.txt (a minute or two, 2.6 GB; once)."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)

@@ -1,0 +1,49 @@
+"""Sphinx extension: pages that ask nothing of the network, and no dead button.
+
+Mathematics is set by the MathJax that sphinx-mathjax-offline brings.
+Of its 24 MB a page needs 2: the combined component, its fonts, and the TeX
+extensions that load on first use.
+"""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+COMPONENT = "tex-chtml.js"
+PARTS = ["output/chtml/fonts/woff-v2", "input/tex/extensions"]
+
+
+def copy_mathjax(app):
+    """Put the needed part of MathJax among the static files."""
+    if app.builder.format != "html":
+        return
+    # The package's name has hyphens: it can be found, not imported.
+    source = (
+        Path(find_spec("sphinx-mathjax-offline").origin).parent
+        / "static"
+        / "mathjax"
+    )
+    target = Path(app.outdir) / "_static" / "mathjax"
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source / COMPONENT, target)
+    for part in PARTS:
+        shutil.copytree(source / part, target / part, dirs_exist_ok=True)
+
+
+def no_remote_scripts(app, config):
+    """Leave out require.js and the widgets manager, which come from a CDN."""
+    config.nb_ipywidgets_js = {}
+    config.mathjax_path = f"mathjax/{COMPONENT}"
+
+
+def no_dead_buttons(app, config):
+    """Leave out the launch buttons while _config.yml names no repository."""
+    if not config.html_theme_options.get("repository_url"):
+        config.html_theme_options.pop("launch_buttons", None)
+
+
+def setup(app):
+    app.connect("config-inited", no_remote_scripts)
+    app.connect("config-inited", no_dead_buttons)
+    app.connect("builder-inited", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

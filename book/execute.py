@@ -1,0 +1,169 @@
+"""Execute the notebooks of the book.
+
+    python book/execute.py [--stale | --all] [--seed N] [NOTEBOOK ...]
+
+In place, by default only those whose fingerprint is old; the same notebook
+executed twice gives the same bytes. With --seed, copies are executed with that
+base seed instead, and each claim is listed with the seeds that support it.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import (
+    CellExecutionError,
+    CellTimeoutError,
+    DeadKernelError,
+)
+
+BOOK = Path(__file__).resolve().parent
+ROOT = BOOK.parent
+FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
+METADATA = {
+    "kernelspec": {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+
+
+def fingerprint(notebook):
+    """Return the sha256 of package, lock and the notebook's own code."""
+    package = sorted((ROOT / "vae_notes").rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in [*package, ROOT / "requirements.txt"]:
+        name = path.relative_to(ROOT).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            digest.update(cell.source.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def is_stale(notebook):
+    """Say whether package, lock or code have changed since it was stored."""
+    stored = notebook.metadata.get("vae_notes", {}).get("fingerprint")
+    return stored != fingerprint(notebook)
+
+
+def execute(notebook, folder, allow_errors=False):
+    """Execute a notebook in `folder`; keep only what is the same each time."""
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        allow_errors=allow_errors,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    client.execute()
+    stamp = {"vae_notes": {"fingerprint": fingerprint(notebook)}}
+    notebook.metadata = nbformat.from_dict(METADATA | stamp)
+
+
+def store(paths):
+    """Execute in place, leaving as it was what fails; return the failures."""
+    failures = 0
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        start = time.perf_counter()
+        try:
+            execute(notebook, path.parent)
+        except FAILURES as error:
+            failures += 1
+            print(f"{path.name}: failed, left as it was\n{error}", flush=True)
+        else:
+            nbformat.write(notebook, path)
+            seconds = time.perf_counter() - start
+            print(f"{path.name}: {seconds:.0f} s", flush=True)
+    return failures
+
+
+def errors(notebook):
+    """Return the errors that no tag raises-exception announces."""
+    return [
+        f"{output.ename}: {output.evalue}"
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        and "raises-exception" not in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
+
+
+def claims(paths, seed):
+    """Execute copies from base seed `seed`, list the claims, count failures."""
+    os.environ["VAE_NOTES_SEED"] = str(seed)
+    failures = 0
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            record = Path(folder) / "claims.jsonl"
+            os.environ["VAE_NOTES_CLAIMS"] = str(record)
+            try:
+                # A claim that fails stops neither its notebook nor the others.
+                execute(notebook, folder, allow_errors=True)
+                problems = errors(notebook)
+            except FAILURES as error:
+                problems = [str(error)]
+            lines = record.read_text().splitlines() if record.exists() else []
+        seconds = time.perf_counter() - start
+        print(f"\n{path.name}, base seed {seed}, {seconds:.0f} s")
+        for claim in map(json.loads, lines):
+            held = claim["supporting"] >= claim["needed"]
+            count = f"{claim['supporting']} of {claim['seeds']}"
+            need = f"(needs {claim['needed']})"
+            print(
+                f"{' ' if held else '!'} {count} {need}: {claim['statement']}"
+            )
+        for problem in problems:
+            print(f"! {problem.strip()}")
+        sys.stdout.flush()
+        failures += bool(problems)
+    held = len(paths) - failures
+    print(f"\n{held} of {len(paths)} notebooks hold for base seed {seed}.")
+    return failures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--stale", action="store_true", help="where it is old (default)"
+    )
+    which.add_argument("--all", action="store_true", help="old or not")
+    parser.add_argument("--seed", type=int, help="list claims from this seed")
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    arguments = parser.parse_args()
+
+    paths = arguments.notebooks or sorted(BOOK.glob("*.ipynb"))
+    # The reader's own IPython start-up files and history stay out of it.
+    with tempfile.TemporaryDirectory() as profile:
+        os.environ["IPYTHONDIR"] = profile
+        for name in ("VAE_NOTES_SEED", "VAE_NOTES_CLAIMS", "MPLBACKEND"):
+            os.environ.pop(name, None)
+        if arguments.seed is not None:
+            sys.exit(claims(paths, arguments.seed) > 0)
+        if not arguments.all:
+            read = {path: nbformat.read(path, as_version=4) for path in paths}
+            paths = [path for path in paths if is_stale(read[path])]
+            if not paths:
+                print("Every notebook is up to date.")
+        sys.exit(store(paths) > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""The built pages, as files and in a real browser.
+
+Skipped, with how to get it, where the book is not built or there is no browser; with the
+environment variable VAE_NOTES_REQUIRE_BROWSER set, as .ci/run sets it, that is a failure.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+HTML = Path(__file__).parent.parent / "_build" / "html"
+PAGES = sorted(HTML.glob("*.html"))
+NOTEBOOKS = [path.name for path in HTML.parents[1].glob("book/*.ipynb")]
+BROWSERS = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+]
+WIDE, NARROW = 1280, 390
+
+REMOTE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
+# What a browser loads without being asked: attribute by element.
+LOADED = {
+    "audio": ["src"],
+    "embed": ["src"],
+    "frame": ["src"],
+    "iframe": ["src"],
+    "image": ["href", "xlink:href"],
+    "img": ["src", "srcset"],
+    "input": ["src"],
+    "object": ["data"],
+    "script": ["src"],
+    "source": ["src", "srcset"],
+    "track": ["src"],
+    "use": ["href", "xlink:href"],
+    "video": ["src", "poster"],
+}
+LOADING_LINKS = {
+    "dns-prefetch",
+    "icon",
+    "manifest",
+    "modulepreload",
+    "preconnect",
+    "prefetch",
+    "preload",
+    "stylesheet",
+}
+
+
+def unavailable(reason):
+    """Skip, or fail where these tests are required."""
+    if os.environ.get("VAE_NOTES_REQUIRE_BROWSER"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(params=PAGES or [None], ids=lambda path: path.stem if path else "none")
+def page(request):
+    """Each built page."""
+    if request.param is None:
+        unavailable("the book is not built: run `make book` first")
+    return request.param
+
+
+def read(path):
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+# Each check yields one sentence a problem.
+
+
+def remote_styles(text):
+    """Find what a style sheet would load from elsewhere."""
+    for target in re.findall(r"(?:url\(|@import)\s*[\"']?([^\"')\s;]+)", text):
+        if REMOTE.match(target):
+            yield f"a style loads {target}"
+
+
+def remote_loads(soup):
+    """Find what the page would load from elsewhere."""
+    for name, attributes in LOADED.items():
+        for element in soup.find_all(name):
+            for attribute in attributes:
+                for target in element.get(attribute, "").split(","):
+                    if REMOTE.match(target):
+                        yield f"<{name}> loads {target}"
+    for link in soup.find_all("link"):
+        if LOADING_LINKS & set(link.get("rel", [])) and REMOTE.match(link.get("href", "")):
+            yield f"<link> loads {link['href']}"
+    for script in soup.find_all("script"):
+        # The names of XML namespaces look like addresses, and are not.
+        for address in re.findall(r"https?://[^\s\"'`]+", script.string or ""):
+            if "www.w3.org" not in address:
+                yield f"an inline script names {address}"
+    for style in soup.find_all("style"):
+        yield from remote_styles(style.string or "")
+    for element in soup.find_all(style=True):
+        yield from remote_styles(element["style"])
+
+
+def images_without_text(soup):
+    """Find images of the text without alternative text, or with their file's name for it."""
+    for image in (soup.find("article") or soup).find_all("img"):
+        text = image.get("alt", "").strip()
+        if not text or text == image.get("src") or re.search(r"\.(png|svg|jpe?g)$", text):
+            yield f"{image.get('src')} has alt={text!r}"
+
+
+def unresolved(soup):
+    """Find roles and directives that were not understood, and values that were not filled in."""
+    text = BeautifulSoup(str(soup.find("article") or soup), "html.parser")
+    for element in text.find_all(["script", "style", "pre", "code"]):
+        element.decompose()
+    for match in re.finditer(r"\{[a-z]+(:\w+)*\}`|\{glue|\(\?\?\)|\?\?\?", text.get_text()):
+        yield f"left over: {match.group()!r}"
+    for element in soup.select(".problematic, .system-message"):
+        yield f"left over: {element.get_text()!r}"
+
+
+def broken_links(path, soup):
+    """Find links to files or places that are not there."""
+    for link in soup.find_all(["a", "link"], href=True):
+        target, fragment = urldefrag(link["href"])
+        if re.match(r"[a-z]+:|//", target):
+            continue
+        file = (path.parent / unquote(target.partition("?")[0])).resolve() if target else path
+        if not file.is_file():
+            yield f"{link['href']} leads nowhere"
+        elif fragment and file.suffix == ".html":
+            there = soup if file == path else read(file)
+            if not there.find(id=unquote(fragment)) and not there.find(attrs={"name": fragment}):
+                yield f"{link['href']} leads to no place on its page"
+
+
+def refuse(problems):
+    problems = list(problems)
+    assert not problems, "; ".join(problems)
+
+
+def test_no_remote_loads(page):
+    refuse(remote_loads(read(page)))
+
+
+def test_images_have_text(page):
+    refuse(images_without_text(read(page)))
+
+
+def test_nothing_unresolved(page):
+    refuse(unresolved(read(page)))
+
+
+def test_links_lead_somewhere(page):
+    refuse(broken_links(page, read(page)))
+
+
+def test_no_remote_styles():
+    for sheet in HTML.rglob("*.css"):
+        refuse(remote_styles(sheet.read_text(encoding="utf-8")))
+
+
+def test_launch_buttons_lead_somewhere(page):
+    """Only where _config.yml names the public address, and then to that address."""
+    address = yaml.safe_load((HTML.parents[1] / "_config.yml").read_text())["repository"]["url"]
+    launched = re.findall(r"https://(?:colab|mybinder)[^\"]+", page.read_text(encoding="utf-8"))
+    project = address.removeprefix("https://github.com/")
+    assert all(address and f"/{project}/" in link for link in launched)
+    assert bool(launched) == (bool(address) and page.with_suffix(".ipynb").name in NOTEBOOKS)
+
+
+GOOD = """<p id="top"><img src="a.png" alt="A curve that rises."><a href="#top">up</a>
+<a href="https://example.org/">read more</a><script>draw("http://www.w3.org/2000/svg")</script>
+<style>p { background: url(a.png) }</style><code>{glue}`x`</code></p>"""
+BAD = [
+    (remote_loads, '<script src="https://cdn.example/require.js"></script>'),
+    (remote_loads, '<script src="//cdn.example/require.js"></script>'),
+    (remote_loads, '<script>import("https://cdn.example/x.js")</script>'),
+    (remote_loads, '<link rel="stylesheet" href="https://fonts.example/css">'),
+    (remote_loads, '<link rel="preconnect" href="https://fonts.example">'),
+    (remote_loads, '<img alt="A." src="http://example.org/a.png">'),
+    (remote_loads, '<img alt="A." src="a.png" srcset="a.png 1x, https://example.org/b.png 2x">'),
+    (remote_loads, '<iframe src="https://example.org"></iframe>'),
+    (remote_loads, "<style>@import 'https://fonts.example/css';</style>"),
+    (remote_loads, "<style>@font-face { src: url(https://fonts.example/a.woff) }</style>"),
+    (remote_loads, '<p style="background: url(//example.org/a.png)"></p>'),
+    (images_without_text, '<img src="a.png">'),
+    (images_without_text, '<img src="a.png" alt="">'),
+    (images_without_text, '<img src="_images/a.png" alt="_images/a.png">'),
+    (unresolved, "<p>{glue}`value`</p>"),
+    (unresolved, "<p>{cite:p}`kingma2014auto`</p>"),
+    (unresolved, '<p><span class="problematic">`x`</span></p>'),
+    (unresolved, "<p>Equation (??)</p>"),
+    (broken_links, '<a href="missing.html">x</a>'),
+    (broken_links, '<a href="#missing">x</a>'),
+    (broken_links, '<a href="page.html#missing">x</a>'),
+]
+
+
+def problems(check, html, folder):
+    path = folder / "page.html"
+    path.write_text(f"<article>{html}</article>")
+    soup = read(path)
+    return list(check(path, soup) if check is broken_links else check(soup))
+
+
+@pytest.mark.parametrize("check", [remote_loads, images_without_text, unresolved, broken_links])
+def test_check_accepts(check, tmp_path):
+    assert not problems(check, GOOD, tmp_path)
+
+
+@pytest.mark.parametrize(("check", "html"), BAD)
+def test_check_refuses(check, html, tmp_path):
+    assert problems(check, GOOD + html, tmp_path)
+
+
+# In a browser.
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium or Chrome of this machine's own."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        unavailable("no browser: install chromium (Debian and Ubuntu: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=executable, args=options)
+        yield browser
+        browser.close()
+
+
+def visit(browser, path, scheme="light"):
+    """Open a page from disk, wide and narrow, and return what is wrong with it."""
+    wrong = []
+    context = browser.new_context(
+        viewport={"width": WIDE, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    tab = context.new_page()
+    tab.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+    tab.on("requestfailed", lambda request: wrong.append(f"not loaded: {request.url}"))
+    tab.on(
+        "console",
+        lambda line: wrong.append(f"console: {line.text}") if line.type == "error" else None,
+    )
+    tab.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith(("file:", "data:", "blob:"))
+            else wrong.append(f"request: {request.url}")
+        ),
+    )
+    tab.goto(path.as_uri(), wait_until="load")
+    tab.wait_for_function("() => !window.MathJax || MathJax.startup?.promise")
+    tab.evaluate("() => window.MathJax?.startup.promise")
+    formulas = tab.locator("span.math, div.math")
+    bare = formulas.filter(has_not=tab.locator("mjx-container")).count()
+    if bare:
+        wrong.append(f"{bare} of {formulas.count()} formulas are not set")
+    if tab.locator("mjx-merror").count():
+        wrong.append(f"bad mathematics: {tab.locator('mjx-merror').first.text_content()}")
+    for width in (WIDE, NARROW):
+        tab.set_viewport_size({"width": width, "height": 800})
+        reach = tab.evaluate("() => document.documentElement.scrollWidth")
+        if reach > width:
+            wrong.append(f"scrolls sideways: {reach} pixels at a width of {width}")
+    context.close()
+    return wrong
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_browser(browser, page, scheme):
+    refuse(visit(browser, page, scheme))
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("<p>good</p>", None),
+        ('<img alt="A." src="https://example.invalid/a.png">', "request"),
+        ('<img alt="A." src="missing.png">', "not loaded"),
+        ("<script>console.error('careful')</script>", "console: careful"),
+        ("<script>missing()</script>", "script error"),
+        (r'<span class="math">\(x\)</span>', "1 of 1 formulas"),
+        ('<div style="width: 500px">wide</div>', "sideways"),
+    ],
+)
+def test_browser_refuses(browser, html, expected, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(f'<!DOCTYPE html><html lang="en"><body>{html}</body></html>')
+    wrong = visit(browser, path)
+    assert any(expected in line for line in wrong) if expected else not wrong

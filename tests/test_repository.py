@@ -1,0 +1,176 @@
+"""The repository around the book: lock, wheel, imports, set-up, and what must agree with what."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import lock
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = [
+    *PROJECT["dependencies"],
+    *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
+]
+LOCKED = (ROOT / "requirements.txt").read_text().splitlines()
+PINS = {
+    canonicalize_name(pin.name): str(pin.specifier).removeprefix("==")
+    for pin in (Requirement(line) for line in LOCKED if not line.startswith("#"))
+}
+
+
+def run(*command, **options):
+    """Run a command without this test's own paths and return what it did."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MAKEFLAGS")}
+    options = {"env": environment, "capture_output": True, "text": True, "timeout": 300} | options
+    return subprocess.run(command, check=False, **options)
+
+
+@pytest.mark.parametrize("line", REQUIREMENTS)
+def test_lock_satisfies(line):
+    requirement = Requirement(line)
+    pin = PINS.get(canonicalize_name(requirement.name))
+    assert pin, f"requirements.txt does not pin {requirement.name}: run `make lock`"
+    assert requirement.specifier.contains(pin), f"{line}, but {pin} is locked: run `make lock`"
+
+
+def test_lock_is_of_these_dependencies():
+    assert lock.digest() in LOCKED[0], "pyproject.toml changed since the lock: run `make lock`"
+
+
+def test_digest_sees_a_change(monkeypatch, tmp_path):
+    text = (ROOT / "pyproject.toml").read_text()
+    before = lock.digest()
+    monkeypatch.setattr(lock, "ROOT", tmp_path)
+    (tmp_path / "pyproject.toml").write_text(text.replace('"pillow>=', '"pillow>=1'))
+    assert lock.digest() != before
+    (tmp_path / "pyproject.toml").write_text(text + "\n[tool.other]\na = 1\n")
+    assert lock.digest() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vae_notes"]
+    + [f"vae_notes.{name}" for name in ("data", "schedules", "theory", "claims", "figures")],
+)
+def test_imports_no_tensorflow(name, tmp_path):
+    code = (
+        f"import sys, {name}; print(*{{'tensorflow', 'keras', 'jax', 'torch'}} & set(sys.modules))"
+    )
+    result = run(sys.executable, "-c", code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not result.stdout.split()
+
+
+def test_wheel(tmp_path):
+    """The wheel has every module, and they are found there and nowhere else."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    shutil.copytree(
+        ROOT / "vae_notes", source / "vae_notes", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    built = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = run(*pip, "install", "--no-deps", "--target", target, wheel)
+    assert installed.returncode == 0, installed.stderr
+
+    def files(folder):
+        return {path.relative_to(folder) for path in folder.rglob("*") if path.suffix != ".pyc"}
+
+    assert files(source / "vae_notes") == files(target / "vae_notes") - {Path("__pycache__")}
+    code = (
+        f"import sys; sys.path.insert(0, {str(target)!r})\n"
+        "import vae_notes, vae_notes.data, vae_notes.theory\n"
+        "print(vae_notes.__file__, vae_notes.theory.__file__, sep='\\n')"
+    )
+    # -I: neither the working directory nor the user's packages.
+    imported = run(sys.executable, "-I", "-c", code, cwd=tmp_path)
+    assert imported.returncode == 0, imported.stderr
+    assert all(Path(line).is_relative_to(target) for line in imported.stdout.splitlines())
+
+
+def tracked():
+    listed = run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    return [path for path in map(ROOT.joinpath, listed.stdout.splitlines()) if path.is_file()]
+
+
+def test_no_paths_of_a_machine():
+    somebodys = re.compile(rb"/(root|home|Users|private)/[\w.]|[A-Z]:\\\\Users")
+    places = {str(ROOT), sys.prefix, str(Path.home())} - {"/"}
+    for path in tracked():
+        data = path.read_bytes()
+        assert not somebodys.search(data), f"{path.name} names a path of somebody's machine"
+        for place in places:
+            assert place.encode() + b"/" not in data, f"{path.name} names {place}"
+
+
+def test_versions_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"]
+    import vae_notes
+
+    assert getattr(vae_notes, "__version__", PROJECT["version"]) == PROJECT["version"]
+
+
+def test_readme_lists_the_chapters():
+    readme = (ROOT / "README.md").read_text()
+    parts = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())["parts"]
+    (chapters,) = [part["chapters"] for part in parts if part["caption"] == "Chapters"]
+    listed = re.findall(r"\(book/(\d\d-[\w-]+)\.ipynb\)", readme)
+    assert listed == [chapter["file"] for chapter in chapters]
+
+
+def test_readme_code_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert len(code.strip().splitlines()) <= 10
+    code = re.sub(r"epochs=\d+", "epochs=1", code)  # what is learnt does not matter here
+    result = run(sys.executable, "-c", code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "active" in result.stdout
+
+
+def test_every_notebook_is_in_the_book():
+    toc = (ROOT / "book" / "_toc.yml").read_text()
+    for path in (ROOT / "book").glob("*.ipynb"):
+        assert re.search(rf"file: {path.stem}$", toc, flags=re.MULTILINE), path.name
+
+
+def test_help_names_every_verb():
+    text = (ROOT / "Makefile").read_text()
+    verbs = re.search(r"^\.PHONY: (.*)$", text, flags=re.MULTILINE).group(1).split()
+    lines = run("make", "-s", "help", cwd=ROOT).stdout.splitlines()
+    assert [line.split()[1] for line in lines] == verbs
+
+
+@pytest.mark.parametrize(
+    ("python", "expected"),
+    [
+        ("exit 1", "needs Python 3.11, 3.12 or 3.13"),
+        ('case "$2" in *venv*) exit 1;; esac', "lacks the venv module"),
+    ],
+)
+def test_set_up_says_what_is_missing(python, expected, tmp_path):
+    for name in ("Makefile", "pyproject.toml", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\n{python}\n")
+    fake.chmod(0o755)
+    result = run("make", "-s", "book", f"PYTHON={fake}", cwd=tmp_path)
+    assert result.returncode
+    said, *rest = result.stderr.splitlines()
+    assert expected in said
+    assert all(line.startswith("make") for line in rest)  # make's own report of the failure
+    assert not (tmp_path / ".venv").exists()
