@@ -187,7 +187,7 @@ def test_objective_refuses(arguments, message):
 def test_dimensions_and_likelihood_are_checked():
     with pytest.raises(ValueError, match="data_dim=0 is not a number of dimensions"):
         Objective().weights(0, 8)
-    with pytest.raises(ValueError, match="latent_dim=2.0 is not"):
+    with pytest.raises(ValueError, match=r"latent_dim=2.0 is not"):
         Objective().weights(64, 2.0)
     with pytest.raises(ValueError, match="has no noise variance"):
         Objective(likelihood="bernoulli").noise_variance(64, 8)
