@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vae_notes import figures
+from vae_notes.figures._shared import COLOURS, GREY, INK
 
 RNG = np.random.default_rng(0)
 EIGENVALUES = np.array([0.2, 3.0, 0.0, 1.0, 0.5])
@@ -392,14 +393,14 @@ def lab(rgb):
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-@pytest.mark.parametrize("colour", [*figures.COLOURS, figures.INK, figures.GREY])
+@pytest.mark.parametrize("colour", [*COLOURS, INK, GREY])
 def test_colours_stand_out_from_white(colour):
-    assert contrast(colour, "white") >= (3 if colour in figures.COLOURS else 7)
+    assert contrast(colour, "white") >= (3 if colour in COLOURS else 7)
 
 
 @pytest.mark.parametrize("who", SEEN_BY)
 def test_colours_differ_for_the_colour_blind(who):
-    seen = [lab((np.array(SEEN_BY[who]) @ linear_rgb(of)).clip(0, 1)) for of in figures.COLOURS]
+    seen = [lab((np.array(SEEN_BY[who]) @ linear_rgb(of)).clip(0, 1)) for of in COLOURS]
     for one, other in itertools.combinations(seen, 2):
         assert np.linalg.norm(one - other) > 15  # CIE76; 2.3 is just noticeable
 

@@ -86,9 +86,10 @@ def test_wheel(tmp_path):
     assert installed.returncode == 0, installed.stderr
 
     def files(folder):
-        return {path.relative_to(folder) for path in folder.rglob("*") if path.suffix != ".pyc"}
+        found = {path.relative_to(folder) for path in folder.rglob("*")}
+        return {path for path in found if "__pycache__" not in path.parts}
 
-    assert files(source / "vae_notes") == files(target / "vae_notes") - {Path("__pycache__")}
+    assert files(source / "vae_notes") == files(target / "vae_notes")
     code = (
         f"import sys; sys.path.insert(0, {str(target)!r})\n"
         "import vae_notes, vae_notes.data, vae_notes.theory\n"

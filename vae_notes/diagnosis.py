@@ -127,7 +127,8 @@ class Report:
         more = " ..." if self.latent_dim > 8 else ""
         yield "KL per unit, nats", " ".join(f"{k:.2f}" for k in largest) + more
         ceiling = f" (at most {self.mutual_information_ceiling:.2f})"
-        yield "mutual information, nats", f"{self.mutual_information:.2f}{ceiling}"
+        information = round(self.mutual_information, 2) + 0.0  # never "-0.00"
+        yield "mutual information, nats", f"{information:.2f}{ceiling}"
         if self.reconstruction is not None:
             yield "reconstruction, summed", f"{self.reconstruction:.3g}"
         if self.elbo is not None:
