@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 READY := .venv/ready
+RIVALS := .venv/bench/ready
 PAGE := _build/html/index.html
 SEED ?= 0
 
@@ -12,7 +13,7 @@ SEED ?= 0
 unexport VAE_NOTES_SEED VAE_NOTES_CLAIMS MPLBACKEND PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks claims serve lint format lock clean
+.PHONY: help book test notebooks claims bench serve lint format lock clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +33,9 @@ notebooks: $(READY)  ## execute the notebooks whose fingerprint is old
 claims: $(READY)  ## list every claim with the seeds that support it, from base seed SEED=n
 	@$(BIN)/python book/execute.py --seed $(SEED)
 
+bench: $(RIVALS)  ## time fit and sweep against Keras, PyTorch, JAX and BLAS; leave the machine alone meanwhile
+	@$(BIN)/python benchmarks/bench.py --rivals $(<D)/bin/python
+
 serve: book  ## build the pages and serve them on http://localhost:8000
 	@$(BIN)/python -m http.server 8000 --bind localhost --directory _build/html
 
@@ -49,6 +53,14 @@ lock: $(READY)  ## compile requirements.txt from pyproject.toml
 clean:  ## remove what was built; the environment stays
 	@rm -rf _build build .pytest_cache .hypothesis .coverage
 	@find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ruff_cache -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# PyTorch and JAX stay out of the environment that the book is built and tested in.
+$(RIVALS): $(READY)
+	@echo "Installing PyTorch and JAX in $(@D), for the benchmark only."
+	@$(BIN)/python -m venv $(@D)
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])' \
+		| xargs $(@D)/bin/python -m pip install -q --disable-pip-version-check \
+		&& touch $@ || echo "They could not be installed: their rows are left out."
 
 $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -1,4 +1,4 @@
-"""Compile requirements.txt, the lock, from the ranges in pyproject.toml.
+"""Compile requirements.txt, the lock, from the ranges in pyproject.toml, all but `bench`.
 
 One file for Python 3.11-3.13 and every system: uv resolves for all of them at once, which pip
 cannot. It is installed in a temporary environment.
@@ -32,7 +32,7 @@ def compile_lock():
         pip = [f"{folder}/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "uv"], check=True)
         options = (
-            "--universal --python-version 3.11 --all-extras --fork-strategy fewest "
+            "--universal --python-version 3.11 --extra book --extra test --fork-strategy fewest "
             "--no-emit-index-url --no-annotate --no-header -q -o requirements.txt"
         ).split()
         command = [f"{folder}/bin/uv", "pip", "compile", "pyproject.toml", *options, *sys.argv[1:]]

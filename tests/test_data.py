@@ -36,6 +36,26 @@ def test_digits_are_those_of_scikit_learn():
     np.testing.assert_array_equal(data.digits(), x)
 
 
+def test_enlarged_digits_interpolate_between_pixels():
+    small, large = data.digits().reshape(-1, 8, 8), data.digits(side=24).reshape(-1, 24, 24)
+    # Three times as large, every third pixel lies in the middle of one of the old ones.
+    np.testing.assert_allclose(large[:, 1::3, 1::3], small, atol=1e-6)
+    between = (2 * small[:, :, :-1] + small[:, :, 1:]) / 3
+    np.testing.assert_allclose(large[:, 1::3, 2:-1:3], between, atol=1e-6)
+    assert large.dtype == np.float32 and large.min() == 0 and large.max() == 1
+    x, y = data.digits(labels=True, side=28)
+    assert x.shape == (1797, 784) and len(y) == 1797
+
+
+@pytest.mark.parametrize(
+    ("side", "message"), [(7, "side=7 would shrink"), (8.0, "side=8.0 is not a positive integer")]
+)
+def test_digits_refuse(side, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.digits(side=side)
+    one_sentence(error)
+
+
 @pytest.mark.parametrize("side", [1, 3, 16])
 def test_patches_are_rectangles_of_the_photographs(side):
     found = data.patches(side, count=6, seed=3).reshape(6, side, side)

@@ -18,7 +18,12 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = [
     *PROJECT["dependencies"],
-    *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
+    *(
+        line
+        for name, extra in PROJECT["optional-dependencies"].items()
+        for line in extra
+        if name != "bench"  # has an environment of its own
+    ),
 ]
 LOCKED = (ROOT / "requirements.txt").read_text().splitlines()
 PINS = {

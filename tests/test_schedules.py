@@ -87,10 +87,67 @@ def test_cyclical_repeats(period, e):
         (lambda: schedules.cyclical(0), "period=0 is too small: give more than 0"),
         (lambda: schedules.cyclical(5, ramp=1.5), "ramp=1.5 is more than a whole cycle"),
         (lambda: schedules.constant(-1), "value=-1 is too small"),
+        (lambda: schedules.as_published(40, 0), "length=0 is too small: give at least 1"),
+        (lambda: schedules.as_published(-1, 20), "start=-1 is too small: give at least 0"),
+        (lambda: schedules.as_published(40, 2.5), "length=2.5 is no whole number of epochs"),
+        (lambda: schedules.as_published("40", 20), "start='40' is not a finite number"),
         (lambda: schedules.linear(0, 1)(-1), "epochs count from 0"),
+        (lambda: schedules.as_published(40, 20)(-1), "epochs count from 0"),
         (lambda: schedules.linear(0, 1)(math.nan), "epochs count from 0"),
     ],
 )
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def published(start, length, epochs, corrected=True):
+    """The post's callback, acted out: the weight in force in each epoch, and the one printed."""
+    weight, in_force, printed = np.float32(0), [], []
+    for epoch in range(epochs):
+        in_force.append(float(weight))
+        if epoch > start:
+            step = 1 / length if corrected else 1 / annealtime  # noqa: F821
+            weight = np.minimum(weight + np.float32(step), np.float32(1))
+        printed.append(float(weight))
+    return in_force, printed
+
+
+@given(start=st.integers(0, 60), length=st.integers(1, 120))
+def test_as_published_is_what_the_callback_does(start, length):
+    epochs = start + length + 10
+    in_force, _ = published(start, length, epochs)
+    assert schedules.as_published(start, length)(np.arange(epochs)).tolist() == in_force
+
+
+def test_as_published_is_constant_within_an_epoch():
+    schedule = schedules.as_published(40, 20)
+    assert schedule(42.9) == schedule(42) < schedule(43)
+
+
+def test_the_published_callback_is_an_epoch_late():
+    epochs = np.arange(500)
+    in_force, printed = published(40, 20, 500)
+    assert np.count_nonzero(np.equal(in_force, 0)) == 42
+    assert np.flatnonzero(in_force)[0] == 42
+    assert in_force[42] == pytest.approx(0.05)
+    assert in_force.index(1.0) == 61
+    np.testing.assert_allclose(in_force, schedules.linear(41, 20)(epochs), atol=1e-6)
+    assert printed[:-1] == in_force[1:]
+
+
+def test_the_published_callback_fails_at_the_end_of_epoch_41():
+    published(40, 20, 41, corrected=False)
+    with pytest.raises(NameError, match="annealtime"):
+        published(40, 20, 42, corrected=False)
+
+
+def test_float32_additions_that_come_late():
+    late = [
+        length
+        for length in range(1, 51)
+        if schedules.as_published(0, length)(length + 1) < schedules.linear(1, length)(length + 1)
+    ]
+    assert late == [12, 19, 23, 27, 28, 31, 33, 37, 40, 41, 44, 46, 47, 48, 49, 50]
+    for length in late:
+        assert schedules.as_published(0, length)(length + 2) == 1.0

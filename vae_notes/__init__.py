@@ -26,8 +26,12 @@ _MODULES = (
     "sweep",
     "runs",
     "diagnosis",
+    "balance",
+    "audit",
+    "porting",
     "claims",
     "figures",
+    "interactive",
 )
 
 __all__ = [*_HOME, *_MODULES]

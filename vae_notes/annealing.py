@@ -54,6 +54,8 @@ class KLAnnealing(keras.callbacks.Callback):
         self.schedule = schedule
         self.by = by
         self.epoch = 0
+        if by == "step":  # else there is no such hook, and whole epochs run in one program
+            self.on_train_batch_begin = self._on_step
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "kl_weight"):
@@ -66,13 +68,12 @@ class KLAnnealing(keras.callbacks.Callback):
         self.epoch = epoch
         self._set(epoch)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.by == "step":
-            if not self.params.get("steps"):
-                raise ValueError(
-                    "by='step' was asked for data of unknown length: give fit a steps_per_epoch."
-                )
-            self._set(self.epoch + batch / self.params["steps"])
+    def _on_step(self, batch, logs=None):
+        if not self.params.get("steps"):
+            raise ValueError(
+                "by='step' was asked for data of unknown length: give fit a steps_per_epoch."
+            )
+        self._set(self.epoch + batch / self.params["steps"])
 
     def _set(self, epoch):
         self.model.kl_weight = self.model.objective.kl_weight * self.schedule(epoch)

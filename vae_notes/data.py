@@ -33,18 +33,26 @@ IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tif
 # --- data that come with the package ------------------------------------------------------------
 
 
-def digits(labels=False):
+def digits(labels=False, side=8):
     """Scikit-learn's handwritten digits, 8 x 8 grey pixels: the data of most chapters.
 
     Parameters
     ----------
     labels : bool
         Whether to return the digit that each image shows as well.
+    side : int
+        Width and height in pixels. Above 8 the images are enlarged by bilinear interpolation: N
+        grows, what is to be seen does not. At 28 they have MNIST's size and a similar spectrum.
 
     Returns
     -------
-    array (1797, 64), float32
+    array (1797, side**2), float32
         In [0, 1]; with ``labels`` a pair of it and an array (1797,) of integers 0 to 9.
+
+    Raises
+    ------
+    ValueError
+        If the side is not a whole number of at least 8.
 
     References
     ----------
@@ -58,9 +66,20 @@ def digits(labels=False):
     """
     from sklearn.datasets import load_digits
 
+    if _count("side", side) < 8:
+        raise ValueError(f"side={side} would shrink the digits of 8 x 8 pixels: give at least 8.")
     bundle = load_digits()
     x = (bundle.data / 16).astype(np.float32)  # grey levels 0 to 16
+    if side > 8:
+        x = np.stack([_enlarge(image, side) for image in x.reshape(-1, 8, 8)])
     return (x, bundle.target) if labels else x
+
+
+def _enlarge(image, side):
+    from PIL import Image
+
+    resized = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float32).ravel()
 
 
 def patches(side, count=2000, seed=0):

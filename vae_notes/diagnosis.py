@@ -1,5 +1,6 @@
 """What happened to the latent space: a VAE measured and held against the theory."""
 
+import functools
 import html
 import math
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ import numpy as np
 
 from vae_notes import data, theory
 from vae_notes._keras import ops
+from vae_notes.model import in_batches
 from vae_notes.objective import kl_divergence
 
 __all__ = ["Report", "diagnose", "mutual_information"]
@@ -109,7 +111,8 @@ class Report:
                 f"mends it, a smaller KL weight or summed errors do."
             )
         return (
-            f"{kept}, but {predicted} directions of the data vary more than the noise variance "
+            f"{kept}, but {predicted} direction{'s' * (predicted > 1)} of the data var"
+            f"{'y' if predicted > 1 else 'ies'} more than the noise variance "
             f"{self.noise_variance:.3g}: the optimum is elsewhere; anneal the KL weight, or train "
             f"a shallower network."
         )
@@ -207,7 +210,7 @@ def diagnose(model_or_encode, x, *, decode=None, objective=None, threshold=0.01,
     if hasattr(model_or_encode, "encode"):
         vae = model_or_encode
         encode, objective = vae.encode, vae.objective
-        decode = lambda z: vae.decoder.predict(z, verbose=0)  # noqa: E731
+        decode = functools.partial(in_batches, vae.decoder)
     x = data.check(x, getattr(model_or_encode, "data_shape", None))
     if len(x) < 2:
         raise ValueError("x holds one example, but a variance needs two: give more data.")

@@ -5,9 +5,10 @@ import zipfile
 
 import numpy as np
 
-from vae_notes import data, epochs
+from vae_notes import data
+from vae_notes import epochs as whole_epochs
 from vae_notes._keras import keras, ops, tf
-from vae_notes.noise import batch_order, standard_normal
+from vae_notes.noise import across_devices, batch_order, standard_normal
 from vae_notes.objective import Objective, weighted_loss
 
 __all__ = ["VAE", "Sampling"]
@@ -43,7 +44,9 @@ class Sampling(keras.layers.Layer):
         self.noise = keras.random.SeedGenerator(seed)
 
     def call(self, z_mean, z_log_var):  # (B, D), (B, D) -> (B, D)
-        noise = standard_normal(ops.shape(z_mean), self.noise.next())
+        count, latent_dim = ops.shape(z_mean)
+        total, first = across_devices(count)  # every device draws for all, and takes its part
+        noise = standard_normal((total, latent_dim), self.noise.next())[first : first + count]
         return z_mean + ops.exp(0.5 * z_log_var) * noise
 
     def restart(self):
@@ -186,76 +189,105 @@ class VAE(keras.Model):
                 f"leave it out and choose Objective(reconstruction, kl, kl_weight)."
             )
         super().compile(optimizer=optimizer, **kwargs)
-        self.asked_steps_per_execution = self.steps_per_execution
+        self.asked = {"jit_compile": "auto", "steps_per_execution": 1} | kwargs
         self.compiled_epochs = {}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, y=None, *, callbacks=None, validation_data=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        **kwargs,
+    ):
         """As for any Keras model; arrays in memory run whole epochs in one compiled program.
 
         The order of the examples is a function of the model's seed and the epoch. A callback
         that wants to see each batch gets to see it, at the price of the speed.
         """
+        for name in ("class_weight", "sample_weight"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"A VAE weighs all examples alike: leave out {name}.")
         x = self._checked(x, y)
         if validation_data is not None:
             validation_data = self._checked(validation_data)
-        if not isinstance(x, np.ndarray):
-            kwargs.setdefault("shuffle", False)  # Keras's default warns for datasets
+        options = dict(epochs=epochs, verbose=verbose, **kwargs)
         if not isinstance(x, np.ndarray) or kwargs.get("steps_per_epoch") is not None:
-            return super().fit(x, callbacks=callbacks, validation_data=validation_data, **kwargs)
-
-        batch_size = kwargs.pop("batch_size", None) or 32
-        shuffle = kwargs.pop("shuffle", True)
-        kept = 1 - kwargs.pop("validation_split", 0.0)
-        if validation_data is None and kept < 1:
-            x, validation_data = np.split(x, [int(len(x) * kept)])
-        callbacks = [_Epoch(), *(getattr(callbacks, "callbacks", callbacks) or [])]
-        count, steps = len(x), math.ceil(len(x) / batch_size)
+            return super().fit(
+                x,
+                batch_size=batch_size,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle if isinstance(x, np.ndarray) else False,  # datasets: no warning
+                **options,
+            )
+        if validation_data is None and validation_split:
+            kept = int(len(x) * (1 - validation_split))
+            if not 0 < kept < len(x):
+                raise ValueError(
+                    f"validation_split={validation_split:g} leaves one part of {len(x)} examples "
+                    f"empty: give a fraction that leaves both some."
+                )
+            x, validation_data = x[:kept], x[kept:]
+        callbacks = [
+            _Epoch(),
+            *keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or []),
+        ]
+        batch_size = batch_size or 32
+        options |= dict(callbacks=callbacks, validation_data=validation_data, shuffle=False)
+        options["validation_batch_size"] = kwargs.get("validation_batch_size") or batch_size
+        steps = math.ceil(len(x) / batch_size)
 
         def order():
+            count = len(x)
             return batch_order(self.seed, self.epoch, count) if shuffle else np.arange(count)
 
-        options = dict(
-            callbacks=callbacks, validation_data=validation_data, shuffle=False, **kwargs
-        )
-        options.setdefault("validation_batch_size", batch_size)
-        if not self._runs_whole_epochs or epochs.watches_batches(callbacks):
-            return super().fit(epochs.batches(x, order, batch_size), **options)
+        if not self._runs_whole_epochs(callbacks, whole_epochs.TRAIN):
+            return super().fit(whole_epochs.batches(x, order, batch_size), **options)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        epoch = self._compiled_epoch(self.train_step, count, batch_size)
-        x = tf.constant(x)
-        train = lambda _: epoch(x, tf.constant(order(), tf.int32))  # noqa: E731
-        with epochs.whole_epochs(self, train, steps, "train") as dataset:
+        epoch, tensor = self._whole_epoch(self.train_step, x, batch_size), tf.constant(x)
+        train = lambda _: epoch(tensor, tf.constant(order(), tf.int32))  # noqa: E731
+        with whole_epochs.instead(self, train, steps, "train") as dataset:
             return super().fit(dataset, **options)
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
         x = self._checked(x, y)
         self.test_sampling.restart()
+        options = dict(verbose=verbose, **kwargs)
+        callbacks = kwargs.get("callbacks")
+        callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or [])
         whole = isinstance(x, np.ndarray) and kwargs.get("steps") is None
-        if not (whole and self._runs_whole_epochs):
-            return super().evaluate(x, **kwargs)
-        kwargs.pop("_use_cached_eval_dataset", None)  # how fit asks for the same data once more
-        batch_size = kwargs.pop("batch_size", None) or 32
-        epoch = self._compiled_epoch(self.test_step, len(x), batch_size)
-        test = lambda _: epoch(tf.constant(x), tf.range(len(x)))  # noqa: E731
-        steps = math.ceil(len(x) / batch_size)
-        with epochs.whole_epochs(self, test, steps, "test") as dataset:
-            return super().evaluate(dataset, **kwargs)
+        if not (whole and self._runs_whole_epochs(callbacks, whole_epochs.TEST)):
+            return super().evaluate(x, batch_size=batch_size, **options)
+        options.pop("_use_cached_eval_dataset", None)  # how fit asks for the same data once more
+        batch_size = batch_size or 32
+        epoch, tensor = self._whole_epoch(self.test_step, x, batch_size), tf.constant(x)
+        test = lambda _: epoch(tensor, tf.range(len(x)))  # noqa: E731
+        with whole_epochs.instead(self, test, math.ceil(len(x) / batch_size), "test") as dataset:
+            return super().evaluate(dataset, **options)
 
-    @property
-    def _runs_whole_epochs(self):
+    def _runs_whole_epochs(self, callbacks, hooks):
         one_device = self.distribute_strategy.num_replicas_in_sync == 1
-        compiles = self.jit_compile and not self.run_eagerly
-        return one_device and compiles and self.asked_steps_per_execution == 1
+        one_step = self.asked["steps_per_execution"] == 1 and not self.run_eagerly
+        return one_device and one_step and not whole_epochs.watches_batches(callbacks, hooks)
 
-    def _compiled_epoch(self, step, count, batch_size):
-        key = step.__name__, count, batch_size
+    def _whole_epoch(self, step, x, batch_size):
+        key = f"{step.__name__} {x.shape} {batch_size}"
         if key not in self.compiled_epochs:
-            self.compiled_epochs[key] = epochs.compiled(step, count, batch_size)
+            asked = self.asked["jit_compile"]
+            compiled = False if not whole_epochs.supports_xla(self) else asked
+            self.compiled_epochs[key] = whole_epochs.WholeEpoch(step, x, batch_size, compiled)
         return self.compiled_epochs[key]
 
     def predict(self, x, **kwargs):
@@ -272,8 +304,12 @@ class VAE(keras.Model):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         with tf.GradientTape() as tape:
             terms = self.terms(x, self.sampling)
-            loss = self._loss(*terms) + sum(self.losses)  # regularisers of layers, if any
-            scaled = self.optimizer.scale_loss(loss)  # matters in mixed precision only
+            loss = self._loss(*terms)
+            # The optimiser adds up the gradients of all devices; mixed precision scales them, too.
+            count = ops.shape(terms[0])[0]
+            total, _ = across_devices(count)
+            share = ops.cast(count, "float32") / ops.cast(total, "float32")
+            scaled = self.optimizer.scale_loss(loss * share)
         gradients = tape.gradient(scaled, self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._track(loss, *terms)
@@ -285,13 +321,21 @@ class VAE(keras.Model):
 
     def _loss(self, reconstruction, kl):
         weights = self.objective.weights(self.data_dim, self.latent_dim, self._kl_weight)
-        return weighted_loss(reconstruction, kl, weights)
+        # regularisers of layers, if any, count in training and validation
+        return weighted_loss(reconstruction, kl, weights) + sum(self.losses)
 
     def _track(self, loss, reconstruction, kl):
         examples = ops.shape(kl)[0]
         for name, value in {"loss": loss, "reconstruction": reconstruction, "kl": kl}.items():
-            self.trackers[name].update_state(ops.mean(value), sample_weight=examples)
-        return self.get_metrics_result()
+            mean = ops.where(examples > 0, ops.mean(value), 0.0)  # a device may have none
+            self.trackers[name].update_state(mean, sample_weight=examples)
+        logs = self.get_metrics_result()
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        if several and isinstance(
+            self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy
+        ):
+            return {name: value[None] for name, value in logs.items()}
+        return logs
 
     @property
     def metrics(self):
@@ -313,16 +357,16 @@ class VAE(keras.Model):
 
     def encode(self, x):
         """Mean and log-variance of q(z|x), arrays (n, D)."""
-        return tuple(self.encoder.predict(self._checked(x), verbose=0))
+        return in_batches(self.encoder, self._checked(x))
 
     def decode(self, z):
         """The decoder's mean for latent points (n, D), an array of the shape of data."""
         z = data.check(z, (self.latent_dim,))
-        return ops.convert_to_numpy(self._mean(self.decoder(z, training=False)))
+        return in_batches(lambda z, training: self._mean(self.decoder(z, training=training)), z)
 
     def reconstruct(self, x):
         """The decoder's mean for the mean of q(z|x), an array of the shape of ``x``."""
-        return self.predict(x, verbose=0)
+        return in_batches(self, self._checked(x))
 
     def sample(self, n, seed=None):
         """Decode ``n`` draws from the prior; with a seed, always the same ones."""
@@ -391,8 +435,21 @@ class VAE(keras.Model):
         return model
 
 
+def in_batches(model, x, size=1024):
+    """A model's outputs for all of ``x``, as arrays; several outputs as a tuple of them."""
+    # Keras's predict would trace anew for each model, and warn about it.
+    parts = [model(x[i : i + size], training=False) for i in range(0, len(x), size)]
+    if isinstance(parts[0], (list, tuple)):
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    return np.concatenate(parts)
+
+
 class _Epoch(keras.callbacks.Callback):
     """Tells the model which epoch it is in, so that resumed runs go on with its batches."""
+
+    def on_train_begin(self, logs=None):
+        # Keras has its iterator by now; evaluate and predict in callbacks should see no other value
+        self.model.steps_per_execution = self.model.asked["steps_per_execution"]
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.epoch = epoch

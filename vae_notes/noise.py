@@ -6,7 +6,7 @@ import numpy as np
 
 from vae_notes._keras import tf
 
-__all__ = ["batch_order", "standard_normal"]
+__all__ = ["across_devices", "batch_order", "standard_normal"]
 
 
 def standard_normal(shape, seed):
@@ -59,3 +59,28 @@ def batch_order(seed, epoch, count):
     [0, 1, 2, 3]
     """
     return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+
+
+def across_devices(count):
+    """How many examples of a batch all devices have, and how many those before this one.
+
+    Parameters
+    ----------
+    count : int or integer tensor
+        Of the examples on this device, one of those of a ``tf.distribute`` strategy.
+
+    Returns
+    -------
+    (total, first) : of the kind given
+        With one device, ``count`` and 0.
+
+    Examples
+    --------
+    >>> across_devices(32)
+    (32, 0)
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return count, 0
+    counts = replica.all_gather(tf.reshape(count, (1,)), axis=0)
+    return tf.reduce_sum(counts), tf.reduce_sum(counts[: replica.replica_id_in_sync_group])

@@ -1,8 +1,8 @@
 """What a sweep gives back: curves, diagnoses and models of every replicate."""
 
+import functools
 import json
-import warnings
-from functools import cached_property
+import zipfile
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from vae_notes._keras import keras, ops, tf
 from vae_notes.diagnosis import diagnose
 from vae_notes.model import VAE
 from vae_notes.objective import Objective
+from vae_notes.replicates import KINDS, built, stateless
 
 __all__ = ["Run", "Runs"]
 
@@ -21,30 +22,69 @@ class Runs:
     """The replicates of a sweep, indexed by recipe and seed.
 
     ``runs["sum"]`` has all seeds of a recipe, ``runs["sum", 3]`` is one :class:`Run`. Where
-    several recipes are there, ``curves``, ``active_units`` and ``elbo`` are dictionaries by name;
-    of a single recipe the last two are arrays.
+    several recipes are there, ``curves``, ``active_units``, ``kl_per_unit`` and ``elbo`` are
+    dictionaries by name; of a single recipe they are arrays, one row a seed. What was not trained
+    or has diverged is NaN there.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the recipes.
+    seeds : list of int
+        Of each recipe.
+    failed : dict
+        Why a replicate was not trained, by (recipe, seed).
+    problems : list of str
+        Sentences that name the replicates that failed and those that diverged.
+
+    Examples
+    --------
+    >>> import functools
+    >>> from vae_notes import data
+    >>> from vae_notes.networks import dense
+    >>> from vae_notes.sweep import Recipe, sweep
+    >>> build = functools.partial(dense, 3, 1, hidden=())
+    >>> x = data.linear_gaussian([9.0, 0.1, 0.1], count=100)
+    >>> recipes = [Recipe("sum"), Recipe("mean", Objective("mean", kl_weight=100.0))]
+    >>> runs = sweep(build, recipes, x, epochs=60, seeds=[0, 1], learning_rate=0.02)
+    >>> runs["sum"].active_units.tolist(), runs["mean"].active_units.tolist()
+    ([1, 1], [0, 0])
+    >>> runs["sum", 1].vae().sample(5).shape
+    (5, 3)
+    >>> len(runs.table())  # replicates times epochs
+    240
     """
 
-    def __init__(self, build, recipes, seeds, x, curves, weights, failed=None):
+    def __init__(self, build, recipes, seeds, x, means, weights, failed=None):
         self.build, self.x = build, x
         self.recipes = {recipe.name: recipe for recipe in recipes}
         self.seeds = list(seeds)
         self.failed = dict(failed or {})
-        encoder, decoder = build(seed=self.seeds[0])
-        program = _Apply(encoder, decoder)
+        program = _Apply(built(build, self.seeds[0], x.shape[1:]))
+        keys = [(name, seed) for name in self.recipes for seed in self.seeds]
         self.runs = {
-            (name, seed): Run(self, self.recipes[name], seed, curves[name, seed], weight, program)
-            for (name, seed), weight in weights.items()
+            key: Run(self, self.recipes[key[0]], key[1], means[key], weights[key], program)
+            for key in keys
+            if key in means
         }
-        for key, reason in self.failed.items():
-            warnings.warn(f"{_name(*key)} was not trained: {reason}.", stacklevel=3)
-        for key, run in self.runs.items():
-            if run.diverged is not None:
-                warnings.warn(f"{_name(*key)} diverged in epoch {run.diverged}.", stacklevel=3)
+
+    @property
+    def problems(self):
+        lost = [f"{_name(*key)} ({reason})" for key, reason in self.failed.items()]
+        diverged = [
+            f"{_name(*key)} (epoch {run.diverged})"
+            for key, run in self.runs.items()
+            if run.diverged is not None
+        ]
+        return [
+            f"{len(those)} of {len(self.recipes) * len(self.seeds)} replicates {what}: "
+            f"{'; '.join(those)}."
+            for what, those in [("were not trained", lost), ("diverged", diverged)]
+            if those
+        ]
 
     @property
     def names(self):
-        """Names of the recipes."""
         return list(self.recipes)
 
     def __getitem__(self, key):
@@ -52,7 +92,7 @@ class Runs:
             raise KeyError(f"{_name(*key)} was not trained: {self.failed[key]}")
         if isinstance(key, tuple) and key in self.runs:
             return self.runs[key]
-        if key in self.recipes:
+        if isinstance(key, str) and key in self.recipes:
             return _Seeds([self.runs.get((key, seed)) for seed in self.seeds])
         raise KeyError(f"{key!r} is not here: give one of {self.names}, and a seed if you like")
 
@@ -63,14 +103,22 @@ class Runs:
         return iter(self.runs.values())
 
     def curves(self, metric):
-        """A metric over the epochs, arrays (seeds, epochs) by recipe; NaN if not trained."""
-        self._check_metric(metric)
-        return {name: self[name].curve(metric) for name in self.names}
+        """A metric over the epochs, arrays (seeds, epochs) by recipe."""
+        known = list(next(iter(self)).history)
+        if metric not in known:
+            raise ValueError(f"{metric!r} was not measured: choose one of {', '.join(known)}.")
+        epochs = max(len(run.means) for run in self)
+        return {name: self[name].curve(metric, epochs) for name in self.names}
 
     @property
     def active_units(self):
         """Active units, arrays (seeds,) by recipe."""
         return {name: self[name].active_units for name in self.names}
+
+    @property
+    def kl_per_unit(self):
+        """Mean KL divergence of each latent unit, arrays (seeds, D) by recipe, in nats."""
+        return {name: self[name].kl_per_unit for name in self.names}
 
     @property
     def elbo(self):
@@ -83,76 +131,85 @@ class Runs:
             {"recipe": run.recipe.name, "seed": run.seed, "epoch": epoch}
             | {metric: float(values[epoch]) for metric, values in run.history.items()}
             for run in self
-            for epoch in range(len(run.history["loss"]))
+            for epoch in range(len(run.means))
         ]
 
     def plot(self, metric, ax=None):
-        """Draw a metric: for each recipe the median over seeds, in a band to the extremes."""
+        """Draw a metric: for each recipe the median over seeds, in a band to the extremes.
+
+        Seeds that were not trained to the end or have diverged are left out.
+        """
         units = {"kl": "nats", "elbo": "nats per example"}.get(metric.removeprefix("val_"))
         label = metric.replace("_", " ") + (f" ({units})" if units else "")
-        return figures.curves(self.curves(metric), label, ax=ax)
+        whole = {k: v[np.isfinite(v).all(axis=1)] for k, v in self.curves(metric).items()}
+        return figures.curves({k: v for k, v in whole.items() if len(v)}, label, ax=ax)
 
     def save(self, path):
         """Write everything but the builder to an ``.npz`` file."""
+        epochs = max(len(run.means) for run in self)
+        recipes = [
+            {
+                "name": recipe.name,
+                "objective": vars(recipe.objective),
+                "fractions": [float(recipe.schedule(e)) for e in range(epochs)],
+                "learning_rate": recipe.learning_rate,
+            }
+            for recipe in self.recipes.values()
+        ]
         plan = {
-            "seeds": self.seeds,
-            "recipes": [
-                {
-                    "name": name,
-                    "objective": vars(recipe.objective),
-                    "fractions": np.asarray(_fractions(recipe, self._epochs)).tolist(),
-                    "learning_rate": recipe.learning_rate,
-                }
-                for name, recipe in self.recipes.items()
-            ],
-            "failed": [[*key, reason] for key, reason in self.failed.items()],
-            "keys": [list(key) for key in self.runs],
+            "recipes": recipes,
+            "seeds": [int(seed) for seed in self.seeds],
+            "keys": [[name, int(seed)] for name, seed in self.runs],
+            "failed": [[name, int(seed), reason] for (name, seed), reason in self.failed.items()],
         }
         arrays = {}
         for i, run in enumerate(self):
-            arrays[f"{i}/curves"] = run.means
+            arrays[f"{i}/means"] = run.means
             for g, group in enumerate(run.weights):
                 arrays |= {f"{i}/{g}/{j}": w for j, w in enumerate(group)}
-        np.savez_compressed(path, plan=json.dumps(plan), x=self.x, **arrays)
+        with open(path, "wb") as file:  # np.savez would add .npz to the name
+            np.savez_compressed(file, plan=json.dumps(plan), x=self.x, **arrays)
 
     @classmethod
     def load(cls, path, build):
-        """Read what :meth:`save` wrote; ``build`` is the builder that the sweep was given."""
+        """Read what :meth:`save` wrote; ``build`` is the builder that the sweep was given.
+
+        Raises
+        ------
+        ValueError
+            If the file holds no sweep, or ``build`` makes other models than the sweep's.
+        """
         from vae_notes.sweep import Recipe
 
         try:
-            with np.load(path) as file:
-                arrays = dict(file)
+            with open(path, "rb") as file, np.load(file) as archive:
+                arrays = dict(archive)
             plan = json.loads(str(arrays["plan"]))
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} holds no sweep: give a file written by save.") from error
         recipes = [
             Recipe(
                 r["name"],
                 Objective(**r["objective"]),
-                _Recorded(np.asarray(r["fractions"])),
+                _Recorded(r["fractions"]),
                 r["learning_rate"],
             )
             for r in plan["recipes"]
         ]
-        curves, weights = {}, {}
-        for i, (name, seed) in enumerate(plan["keys"]):
-            curves[name, seed] = arrays[f"{i}/curves"]
-            weights[name, seed] = [
-                [arrays[f"{i}/{g}/{j}"] for j in range(_count(arrays, f"{i}/{g}/"))]
-                for g in range(2)
+        vae = built(build, plan["seeds"][0], arrays["x"].shape[1:])
+        made = [[tuple(v.shape) for v in group] for group in _variables(vae)]
+        means, weights = {}, {}
+        for i, key in enumerate(map(tuple, plan["keys"])):
+            means[key] = arrays[f"{i}/means"]
+            weights[key] = [
+                [arrays[name] for name in _numbered(arrays, f"{i}/{g}/")] for g in range(2)
             ]
+            if [[w.shape for w in group] for group in weights[key]] != made:
+                raise ValueError(
+                    f"build makes other models than those in {path}: give the sweep's own builder."
+                )
         failed = {(name, seed): reason for name, seed, reason in plan["failed"]}
-        return cls(build, recipes, plan["seeds"], arrays["x"], curves, weights, failed)
-
-    @property
-    def _epochs(self):
-        return max(len(run.means) for run in self)
-
-    def _check_metric(self, metric):
-        known = list(next(iter(self)).history)
-        if metric not in known:
-            raise ValueError(f"{metric!r} was not measured: choose one of {', '.join(known)}.")
+        return cls(build, recipes, plan["seeds"], arrays["x"], means, weights, failed)
 
 
 class _Seeds:
@@ -161,14 +218,14 @@ class _Seeds:
     def __init__(self, runs):
         self.runs = runs
 
-    def curve(self, metric):
-        epochs = max(len(run.means) for run in self.runs if run is not None)
-        missing = np.full(epochs, np.nan)
-        return np.array([missing if run is None else run.history[metric] for run in self.runs])
+    def curve(self, metric, epochs=None):
+        curves = [[] if run is None else run.history[metric] for run in self.runs]
+        epochs = epochs or max(map(len, curves))
+        return np.array([[*curve, *[np.nan] * (epochs - len(curve))] for curve in curves])
 
-    def _each(self, measure):
+    def _each(self, measure, missing=np.nan):
         return np.array(
-            [np.nan if r is None or r.diverged is not None else measure(r) for r in self.runs]
+            [missing if r is None or r.diverged is not None else measure(r) for r in self.runs]
         )
 
     @property
@@ -176,38 +233,42 @@ class _Seeds:
         return self._each(lambda run: run.report.active_units)
 
     @property
+    def kl_per_unit(self):
+        latent_dim = max((r.latent_dim for r in self.runs if r is not None), default=1)
+        return self._each(lambda run: run.report.kl_per_unit, [np.nan] * latent_dim)
+
+    @property
     def elbo(self):
         return self._each(lambda run: run.report.elbo)
 
 
 class Run:
-    """One replicate: its history, its diagnosis, and itself as a VAE."""
+    """One replicate: its recipe and seed, its history, its diagnosis, and itself as a VAE."""
 
     def __init__(self, runs, recipe, seed, means, weights, program):
         self.recipe, self.seed, self.weights = recipe, seed, weights
-        self.means = means  # (epochs, 4): both terms in training and on held-out data
+        self.means = means  # (epochs, 2 or 4): both terms in training, and on held-out data
+        self.latent_dim = program.latent_dim
         self._runs, self._program = runs, program
 
-    @cached_property
+    @functools.cached_property
     def history(self):
-        """Every metric over the epochs, by its Keras name."""
-        objective, program = self.recipe.objective, self._program
-        fractions = _fractions(self.recipe, len(self.means))
-        kl_weight = objective.kl_weight * np.asarray(fractions)
-        dims = program.data_dim, program.latent_dim
-        w_reconstruction, w_kl = objective.weights(*dims, kl_weight)
-        held_out = bool(np.any(self.means[:, 2:]))
+        """Every metric over the epochs, arrays (epochs,) by its Keras name."""
+        objective, dims = self.recipe.objective, (self._program.data_dim, self.latent_dim)
+        kl_weights = self.recipe.kl_weights(len(self.means))
+        w_reconstruction, w_kl = objective.weights(*dims, kl_weights)
         history = {}
-        for prefix, terms in [("", self.means[:, :2]), ("val_", self.means[:, 2:])][: 1 + held_out]:
-            reconstruction, kl = terms.T.astype(float)
-            values = (
-                w_reconstruction * reconstruction + w_kl * kl,
-                reconstruction,
-                kl,
-                objective.elbo(reconstruction, kl, *dims),
-                kl_weight,
-            )
-            history |= {prefix + m: v for m, v in zip(METRICS, values, strict=True)}
+        for prefix, terms in zip(("", "val_"), np.split(self.means, [2], axis=1), strict=True):
+            if terms.shape[1]:
+                reconstruction, kl = terms.T.astype(float)
+                values = (
+                    w_reconstruction * reconstruction + w_kl * kl,
+                    reconstruction,
+                    kl,
+                    objective.elbo(reconstruction, kl, *dims),
+                    kl_weights,
+                )
+                history |= {prefix + m: v for m, v in zip(METRICS, values, strict=True)}
         return history
 
     @property
@@ -216,7 +277,7 @@ class Run:
         finite = np.isfinite(self.means).all(axis=1)
         return None if finite.all() else int(np.argmin(finite))
 
-    @cached_property
+    @functools.cached_property
     def report(self):
         """The diagnosis on the held-out data, or on the training data if there is none."""
         return diagnose(
@@ -227,17 +288,17 @@ class Run:
         )
 
     def vae(self):
-        """This replicate as an ordinary compiled VAE."""
-        encoder, decoder = self._runs.build(seed=self.seed)
-        variables = [
-            [v for half in (encoder, decoder) for v in getattr(half, kind)]
-            for kind in ("trainable_variables", "non_trainable_variables")
-        ]
-        for group, arrays in zip(variables, self.weights, strict=True):
+        """This replicate as an ordinary VAE, compiled with an Adam of its learning rate.
+
+        The moments that Adam had gathered are not kept: more training starts with new ones.
+        """
+        made = built(self._runs.build, self.seed, self._runs.x.shape[1:])
+        for group, arrays in zip(_variables(made), self.weights, strict=True):
             for variable, array in zip(group, arrays, strict=True):
                 variable.assign(array)
-        vae = VAE(encoder, decoder, self.recipe.objective, seed=self.seed)
-        vae.compile(keras.optimizers.Adam())
+        vae = VAE(made.encoder, made.decoder, self.recipe.objective, seed=self.seed)
+        vae.compile(keras.optimizers.Adam(self.recipe.learning_rate))
+        vae.build((None, *self._runs.x.shape[1:]))
         vae.kl_weight = self.history["kl_weight"][-1]
         return vae
 
@@ -245,31 +306,29 @@ class Run:
 class _Apply:
     """Encoder and decoder as functions of their weights, traced once for all replicates."""
 
-    def __init__(self, encoder, decoder):
-        self.halves = encoder, decoder
-        self.latent_dim = encoder.output_shape[0][-1]
-        self.data_dim = int(np.prod(decoder.output_shape[1:]))
-        self._calls = [tf.function(self._caller(half), autograph=False) for half in self.halves]
-
-    def _caller(self, half):
-        def call(trainable, frozen, inputs):
-            return half.stateless_call(trainable, frozen, inputs, training=False)[0]
-
-        return call
-
-    def _apply(self, which, weights, inputs):
-        counts = [(len(h.trainable_variables), len(h.non_trainable_variables)) for h in self.halves]
-        parts = []
-        for group, split in zip(weights, counts[0], strict=True):
-            parts.append([tf.constant(w) for w in (group[split:] if which else group[:split])])
-        outputs = self._calls[which](*parts, tf.constant(inputs, tf.float32))
-        return tf.nest.map_structure(ops.convert_to_numpy, outputs)
+    def __init__(self, vae):
+        self.vae, self.functions = vae, {}
+        self.data_dim, self.latent_dim = vae.data_dim, vae.latent_dim
 
     def encode(self, weights, x):
-        return tuple(self._apply(0, weights, x))
+        encoder = self.vae.encoder
+        counts = len(encoder.trainable_variables), len(encoder.non_trainable_variables)
+        return tuple(self._apply(encoder, [w[:n] for w, n in zip(weights, counts, strict=True)], x))
 
     def decode(self, weights, z):
-        return self._apply(1, weights, z)
+        decoder = self.vae.decoder
+        counts = len(decoder.trainable_variables), len(decoder.non_trainable_variables)
+        own = [w[len(w) - n :] for w, n in zip(weights, counts, strict=True)]
+        return self._apply(decoder, own, z)
+
+    def _apply(self, half, weights, inputs):
+        arguments = [*([*map(tf.constant, w)] for w in weights), tf.constant(inputs, tf.float32)]
+        key = half is self.vae.decoder, inputs.shape
+        if key not in self.functions:
+            call = functools.partial(stateless, half, training=False)
+            function = tf.function(lambda *a: call(*a)[0], autograph=False)
+            self.functions[key] = function.get_concrete_function(*arguments)
+        return tf.nest.map_structure(ops.convert_to_numpy, self.functions[key](*arguments))
 
 
 class _Recorded:
@@ -279,15 +338,16 @@ class _Recorded:
         self.fractions = fractions
 
     def __call__(self, epoch):
-        return self.fractions[np.minimum(np.asarray(epoch, int), len(self.fractions) - 1)]
+        return self.fractions[min(int(epoch), len(self.fractions) - 1)]
 
 
-def _fractions(recipe, epochs):
-    return recipe.schedule(np.arange(epochs)) * np.ones(epochs)
+def _variables(vae):
+    halves = vae.encoder, vae.decoder
+    return [[v for half in halves for v in getattr(half, kind)] for kind in KINDS]
 
 
-def _count(arrays, prefix):
-    return sum(name.startswith(prefix) for name in arrays)
+def _numbered(arrays, prefix):
+    return [f"{prefix}{j}" for j in range(sum(name.startswith(prefix) for name in arrays))]
 
 
 def _name(recipe, seed):

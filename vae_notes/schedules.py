@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["Schedule", "constant", "cosine", "cyclical", "linear", "sigmoid"]
+__all__ = ["Schedule", "as_published", "constant", "cosine", "cyclical", "linear", "sigmoid"]
 
 Schedule = Callable[[float], float]
 
@@ -158,6 +158,52 @@ def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
     )
 
 
+def as_published(start, length) -> Schedule:
+    r"""The weight that the blog post's callback puts in force, its undefined name corrected.
+
+    .. math:: w(e) = \min\bigl(1, \underbrace{\tfrac{1}{T} + \dots + \tfrac{1}{T}}_k\bigr),
+              \quad k = \max(0, \lfloor e \rfloor - e_\text{start} - 1)
+
+    The callback adds 1/T to a float32 variable at the end of each epoch later than ``start``. What
+    it adds at the end of an epoch is in force in the next one, so its timeline differs from
+    ``linear(start, length)`` in three ways: the ramp comes one epoch late; the weight reaches 1 yet
+    another epoch later where rounding leaves the sum of T additions below 1, first for T = 12;
+    and within an epoch it is constant. Here the additions are counted from the epoch, so that the
+    timeline survives resuming, which that of the callback does not.
+
+    Parameters
+    ----------
+    start : int
+        The last epoch after which nothing is added (``klstart`` in the post), at least 0.
+    length : int
+        T, the number of additions meant to reach 1, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no whole number in its range.
+
+    References
+    ----------
+    Baby, "Implementing Variational Autoencoders: Insights and some tricks".
+
+    Examples
+    --------
+    >>> weight = as_published(start=40, length=20)
+    >>> weight([40, 41, 42, 60, 61]).round(2).tolist()
+    [0.0, 0.0, 0.05, 0.95, 1.0]
+    """
+    start = _whole("start", start, at_least=0)
+    length = _whole("length", length, at_least=1)
+    # Added one by one, in order; the sum is above 1 long before the table ends.
+    sums = np.add.accumulate(np.full(2 * length, 1 / length, dtype=np.float32))
+    weights = np.concatenate([[0.0], np.minimum(sums, 1.0)])
+    return _named(
+        f"as_published({start}, {length})",
+        lambda epoch: weights[np.clip(epoch - start - 1, 0, 2 * length).astype(int)],
+    )
+
+
 def _ramp(shape, start, length, stop, curve):
     start = _number("start", start, at_least=0)
     length = _number("length", length, at_least=0)
@@ -190,3 +236,10 @@ def _number(name, value, *, at_least=-math.inf, above=-math.inf):
         bound = f"at least {at_least}" if at_least > -math.inf else f"more than {above}"
         raise ValueError(f"{name}={value:g} is too small: give {bound}.")
     return float(value)
+
+
+def _whole(name, value, *, at_least):
+    value = _number(name, value, at_least=at_least)
+    if value != int(value):
+        raise ValueError(f"{name}={value:g} is no whole number of epochs: give one.")
+    return int(value)

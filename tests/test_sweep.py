@@ -1,0 +1,458 @@
+import functools
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from vae_notes import VAE, KLAnnealing, Objective, data, networks, replicates, schedules
+from vae_notes._keras import keras, tf
+from vae_notes.noise import batch_order, standard_normal
+from vae_notes.sweep import Recipe, _blocks, sweep
+
+DIGITS = data.digits()
+X, HELD_OUT = DIGITS[:147], DIGITS[1000:1045]  # the last batches have 19 and 13 examples
+BUILD = functools.partial(networks.dense, 64, 3, (8,))
+RECIPES = [
+    Recipe("plain"),
+    Recipe("mean", Objective("mean", "mean")),
+    Recipe("annealed", Objective(kl_weight=4.0), schedules.linear(0, 2), 3e-3),
+    Recipe("stepped", Objective("sum", "mean"), lambda epoch: 0.5 if epoch < 1 else 1.0),
+    Recipe("bernoulli", Objective(likelihood="bernoulli"), schedules.cyclical(2)),
+]
+SWEEP = dict(epochs=3, batch_size=32, validation_data=HELD_OUT)
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Forty replicates, two likelihoods."""
+    return sweep(BUILD, RECIPES, X, seeds=range(8), **SWEEP)
+
+
+def fit(build, recipe, seed, x, validation_data=None, epochs=3, **kwargs):
+    vae = VAE(*build(seed=seed), recipe.objective, seed=seed)
+    vae.compile(keras.optimizers.Adam(recipe.learning_rate or 1e-3), **kwargs)
+    callbacks = [KLAnnealing(recipe.schedule)]
+    options = dict(epochs=epochs, batch_size=32, verbose=0, callbacks=callbacks)
+    return vae, vae.fit(x, validation_data=validation_data, **options).history
+
+
+def assert_same_history(run, history, rtol=1e-5):
+    assert set(run.history) == set(history)
+    for metric, values in history.items():
+        assert_allclose(run.history[metric], values, rtol=rtol, err_msg=metric)
+
+
+# A replicate is a run of fit, whatever its company
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_a_replicate_is_a_run_of_fit(runs, recipe):
+    vae, history = fit(BUILD, recipe, 5, X, HELD_OUT, jit_compile=False)
+    run = runs[recipe.name, 5]
+    assert_same_history(run, history)
+    assert_allclose(run.vae().predict(X, verbose=0), vae.predict(X, verbose=0), atol=1e-5)
+
+
+def test_a_replicate_alone_is_itself_among_forty(runs):
+    alone = sweep(BUILD, RECIPES[2:3], X, seeds=[3], **SWEEP)
+    assert_same_history(runs["annealed", 3], alone["annealed", 3].history)
+
+
+def test_seeds_and_recipes_differ(runs):
+    last = [run.history["reconstruction"][-1] for run in runs]
+    assert len(runs) == 40 and len(set(last)) == 40
+
+
+@pytest.mark.parametrize("layers", ["convolution", "normalised", "subclassed"])
+def test_other_builders(layers):
+    x, held_out = X[:64], HELD_OUT[:20]  # whole batches, and less than one
+    build = {"convolution": conv, "normalised": normalised, "subclassed": subclassed}[layers]
+    if layers == "convolution":
+        x, held_out = x.reshape(-1, 8, 8, 1), held_out.reshape(-1, 8, 8, 1)
+    recipe = RECIPES[2]
+    runs = sweep(build, [recipe], x, epochs=3, seeds=[0, 1], validation_data=held_out)
+    _, history = fit(build, recipe, 1, x, held_out, jit_compile=True)
+    assert_same_history(runs[recipe.name, 1], history)
+
+
+conv = functools.partial(networks.convolutional, (8, 8, 1), 3, (4, 8))
+
+
+def normalised(seed):
+    """Layers with a state: moving averages, and the seed of a dropout."""
+    glorot = keras.initializers.GlorotUniform(seed)
+    x = keras.Input((64,))
+    h = keras.layers.Dense(8, use_bias=False, kernel_initializer=glorot)(x)
+    h = keras.layers.Dropout(0.2, seed=seed)(keras.layers.BatchNormalization()(h))
+    return keras.Model(x, networks.dense_encoder(8, 3, (), seed=seed)(h)), BUILD(seed=seed)[1]
+
+
+class Encoder(keras.Model):
+    """A model with neither an input shape nor an argument ``training``."""
+
+    def __init__(self, seed):
+        super().__init__()
+        glorot = keras.initializers.GlorotUniform
+        self.mean = keras.layers.Dense(3, kernel_initializer=glorot(seed))
+        self.log_var = keras.layers.Dense(3, kernel_initializer=glorot(seed + 1))
+
+    def call(self, x):
+        return self.mean(x), self.log_var(x)
+
+
+def subclassed(seed):
+    return Encoder(seed), BUILD(seed=seed)[1]
+
+
+def test_a_linear_vae_in_numpy():
+    """Gradients and Adam by hand, in float64, along a schedule and a short last batch."""
+    x = data.linear_gaussian([4.0, 2.0, 1.0, 0.5], count=20, seed=1)
+    build = functools.partial(networks.dense, 4, 2, ())
+    recipe = Recipe("by hand", Objective("mean", "sum", 0.5), schedules.linear(0, 4), 0.01)
+    run = sweep(build, [recipe], x, epochs=5, seeds=[7], batch_size=8)["by hand", 7]
+
+    weights = [v.numpy().astype(float) for half in build(seed=7) for v in half.trainable_variables]
+    moments, squares = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    step, means = 0, []
+    for epoch in range(5):
+        sums = np.zeros(2)
+        order = batch_order(7, epoch, 20)
+        for batch in (x[order[i : i + 8]].astype(float) for i in (0, 8, 16)):
+            noise = standard_normal((len(batch), 2), [7, step]).numpy()
+            w_mean, b_mean, w_log_var, b_log_var, w_decoder, b_decoder = weights
+            z_mean, z_log_var = batch @ w_mean + b_mean, batch @ w_log_var + b_log_var
+            sigma = np.exp(z_log_var / 2)
+            z = z_mean + sigma * noise
+            error = z @ w_decoder + b_decoder - batch
+            kl = 0.5 * (z_mean**2 + sigma**2 - 1 - z_log_var)
+            sums += (error**2).sum(), kl.sum()
+
+            w_rec, w_kl = 1 / 4, 0.5 * min(1, epoch / 4)
+            d_x = 2 * w_rec * error / len(batch)
+            d_z = d_x @ w_decoder.T
+            d_mean = d_z + w_kl * z_mean / len(batch)
+            d_log_var = d_z * noise * sigma / 2 + w_kl * (sigma**2 - 1) / 2 / len(batch)
+            gradients = []
+            for inputs, d in ((batch, d_mean), (batch, d_log_var), (z, d_x)):
+                gradients += [inputs.T @ d, d.sum(axis=0)]
+            step += 1
+            for w, m, v, g in zip(weights, moments, squares, gradients, strict=True):
+                m[...] = 0.9 * m + 0.1 * g
+                v[...] = 0.999 * v + 0.001 * g**2
+                m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.999**step)
+                w -= 0.01 * m_hat / (np.sqrt(v_hat) + 1e-7 / np.sqrt(1 - 0.999**step))
+        means.append(sums / 20)
+    assert_allclose(np.transpose(means)[0], run.history["reconstruction"], rtol=2e-5)
+    assert_allclose(np.transpose(means)[1], run.history["kl"], rtol=2e-5)
+    for expected, got in zip(weights, run.weights[0], strict=True):
+        assert_allclose(got, expected, atol=2e-5)
+
+
+# What can go wrong in one replicate stays there
+
+
+def test_divergence_stays_where_it_is():
+    def rates(third):
+        return [Recipe(str(i), learning_rate=rate) for i, rate in enumerate([1e-3, 2e-3, third])]
+
+    options = dict(epochs=4, seeds=[0, 1])
+    healthy = sweep(BUILD, rates(1e-3), X[:64], **options)
+    with pytest.warns(UserWarning, match=r"2 of 6 replicates diverged: recipe '2', seed 0 .epoch"):
+        ill = sweep(BUILD, rates(1e30), X[:64], **options)
+    for name in "01":
+        for seed in (0, 1):
+            assert_array_equal(ill[name, seed].means, healthy[name, seed].means)
+            for group, other in zip(
+                ill[name, seed].weights, healthy[name, seed].weights, strict=True
+            ):
+                for a, b in zip(group, other, strict=True):
+                    assert_array_equal(a, b)
+    assert ill["2", 0].diverged is not None and ill["0", 0].diverged is None
+    assert np.isnan(ill.active_units["2"]).all() and np.isfinite(ill.elbo["0"]).all()
+    assert np.isnan(ill["2"].kl_per_unit).shape == (2, 3)
+
+
+def test_an_interrupt_keeps_the_epochs_done(monkeypatch, runs):
+    monkeypatch.setattr(replicates, "CALL_STEPS", 1)  # an epoch a call
+    advance = replicates.Program.advance
+
+    def interrupted(self, block, first, state):
+        if first == 2 and block.seeds[0]:  # some blocks may have done more by then
+            raise KeyboardInterrupt
+        return advance(self, block, first, state)
+
+    monkeypatch.setattr(replicates.Program, "advance", interrupted)
+    with pytest.warns(UserWarning, match="Interrupted: 2 of 3 epochs are done"):
+        kept = sweep(BUILD, RECIPES[:1], X, seeds=range(4), **SWEEP)
+    for seed in range(4):
+        history = kept["plain", seed].history
+        assert len(history["loss"]) == 2
+        for metric, values in runs["plain", seed].history.items():
+            assert_allclose(history[metric], values[:2], rtol=1e-5)
+        logs = kept["plain", seed].vae().evaluate(HELD_OUT, verbose=0, return_dict=True)
+        assert logs["elbo"] == pytest.approx(history["val_elbo"][-1], rel=1e-5)
+
+    def at_once(self, block, first, state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(replicates.Program, "advance", at_once)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(BUILD, RECIPES[:1], X, seeds=range(4), **SWEEP)
+
+
+def test_progress(capsys, monkeypatch):
+    monkeypatch.setattr(replicates.Program, "__init__", pretend)
+    for progress in (True, False):
+        sweep(BUILD, RECIPES[:1], X, epochs=3, seeds=[0], progress=progress)
+        assert ("3/3" in capsys.readouterr().out) == progress
+
+
+def pretend(self, work, likelihood, width, epochs):
+    """A program that trains nothing."""
+    self.x, self.build, self.width, self.chunk = work.x, work.build, width, 1
+    self.held_out = None
+    self.run = lambda x, held_out, count, o, s, r, w, k, *state: (state, tf.ones((1, width, 2)))
+
+
+# Elsewhere
+
+
+@pytest.mark.parametrize("engine", ["processes", "dask"])
+def test_executors(runs, engine):
+    """Two blocks in other processes give what one process gives."""
+    with ProcessPoolExecutor(2, SPAWN) if engine == "processes" else Dask() as executor:
+        there = sweep(BUILD, RECIPES[1:3], X, seeds=[0, 1, 2], executor=executor, **SWEEP)
+    assert len(there) == 6
+    for run in there:
+        assert_same_history(run, runs[run.recipe.name, run.seed].history)
+
+
+class Dask:
+    """A local cluster's executor, as a context."""
+
+    def __enter__(self):
+        from distributed import Client, LocalCluster
+
+        self.cluster = LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs=50
+        )
+        self.client = Client(self.cluster)
+        return self.client.get_executor()
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.cluster.close()
+
+
+def deadly(seed):
+    """Ends the process that builds seed 1, unless it is the one that runs the tests."""
+    if seed == 1 and multiprocessing.parent_process() is not None:
+        os._exit(1)
+    return BUILD(seed=seed)
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """A block a replicate."""
+    monkeypatch.setattr("vae_notes.sweep.BLOCK_BYTES", 1)
+
+
+def test_a_worker_compiles_once(narrow, monkeypatch):
+    compiled, init = [], pretend
+
+    def counted(self, *arguments):
+        compiled.append(arguments)
+        init(self, *arguments)
+
+    monkeypatch.setattr(replicates.Program, "__init__", counted)
+    for _ in range(2):  # sweeps
+        with ThreadPoolExecutor(1) as executor:
+            sweep(BUILD, RECIPES[:1], X, epochs=1, seeds=[0, 1, 2], executor=executor)
+    assert len(compiled) == 2
+
+
+def test_a_worker_that_dies(narrow, runs):
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as executor:
+        with pytest.warns(
+            UserWarning, match=r"2 of 3 replicates were not trained: recipe 'plain', seed 1"
+        ):
+            kept = sweep(deadly, RECIPES[:1], X, seeds=[0, 1, 2], executor=executor, **SWEEP)
+    assert set(kept.failed) == {("plain", 1), ("plain", 2)}
+    assert_same_history(kept["plain", 0], runs["plain", 0].history)
+    assert np.isnan(kept.curves("loss")["plain"]).all(axis=1).tolist() == [False, True, True]
+    with pytest.raises(KeyError, match="recipe 'plain', seed 1 was not trained"):
+        kept["plain", 1]
+
+
+class Frail(ThreadPoolExecutor):
+    """Does one job, then raises an error."""
+
+    def __init__(self, error):
+        super().__init__(1)
+        self.error, self.first = error, None
+
+    def submit(self, *job):
+        if self.first is not None:
+            self.first.result()
+            raise self.error
+        self.first = super().submit(*job)
+        return self.first
+
+
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (RuntimeError("the network is gone"), "the network is gone"),
+        (KeyboardInterrupt(), "the sweep was interrupted"),
+    ],
+)
+def test_an_executor_that_stops(error, reason, narrow, monkeypatch):
+    monkeypatch.setattr(replicates.Program, "__init__", pretend)
+    with Frail(error) as executor, pytest.warns(UserWarning, match=rf"seed 1 .{reason}.; recipe"):
+        kept = sweep(BUILD, RECIPES[:1], X, epochs=1, seeds=[0, 1, 2], executor=executor)
+    assert list(kept.runs) == [("plain", 0)]
+    assert set(kept.failed) == {("plain", 1), ("plain", 2)}
+
+
+def failing(*_):
+    raise OSError("no space left.")
+
+
+def test_nothing_trained(monkeypatch):
+    monkeypatch.setattr("vae_notes.sweep._train_one", failing)
+    with (
+        ThreadPoolExecutor() as executor,
+        pytest.raises(RuntimeError, match=r"No .*: no space left\.$"),
+    ):
+        sweep(BUILD, RECIPES[:1], X, epochs=1, executor=executor)
+
+
+# Blocks
+
+
+@given(
+    tasks=st.lists(st.integers(), min_size=1, max_size=60, unique=True),
+    size=st.integers(1, 10**6),
+    vectorises=st.booleans(),
+)
+def test_blocks_are_equal_and_complete(tasks, size, vectorises):
+    blocks = _blocks(tasks, size, vectorises)
+    (width,) = {len(block) for block in blocks}
+    assert list(dict.fromkeys(task for block in blocks for task in block)) == tasks
+    assert width == 1 or (vectorises and 16 * size * width <= 2**21)
+    assert sum(map(len, blocks)) - len(tasks) < width
+
+
+def test_a_gpu_gets_one_block(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a " + kind])
+    assert _blocks([*range(40)], 10**6, True) == [[*range(40)]]
+
+
+def test_the_program_holds_the_data_once():
+    """Memory grows with the weights of the replicates, not with their data."""
+    width, x = 6, np.zeros((2560, 64), np.float32)
+    work = replicates.Work(BUILD, x, x[:320], 32)
+    program = replicates.Program(work, "gaussian", width, 100)
+    definition = program.run.graph.as_graph_def(add_shapes=True)
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    sizes = [
+        tf.TensorShape(shape).num_elements() or 0
+        for node in nodes
+        for shape in node.attr["_output_shapes"].list.shape
+        if not shape.unknown_rank
+    ]
+    assert max(sizes) < 2 * x.size < width * x.size
+
+
+# Bad input, each before anything is compiled
+
+
+class Opaque(keras.layers.Layer):
+    """A detour through Python, which nothing can compile."""
+
+    def call(self, x):
+        y = tf.numpy_function(lambda a: a, [x], tf.float32)
+        y.set_shape(x.shape)
+        return y
+
+
+def opaque(seed):
+    x = keras.Input((64,))
+    encoder, decoder = BUILD(seed=seed)
+    return keras.Model(x, encoder(Opaque(name="detour")(x))), decoder
+
+
+def unseeded(seed):
+    x = keras.Input((64,))
+    h = keras.layers.Dense(3)(x)
+    return keras.Model(x, [h, h]), BUILD(seed=seed)[1]
+
+
+def penalised(seed):
+    x = keras.Input((64,))
+    h = keras.layers.Dense(3, kernel_regularizer="l2", kernel_initializer="ones")(x)
+    return keras.Model(x, [h, h]), BUILD(seed=seed)[1]
+
+
+def half_precision(seed):
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        return BUILD(seed=seed)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+SHARED = BUILD(seed=0)
+GOOD = dict(build=BUILD, recipes=RECIPES[:1], x=X, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(recipes=[Recipe("a"), Recipe("b"), Recipe("a")]), "recipes has a more than once"),
+        (dict(recipes=[]), "There are no recipes"),
+        (dict(recipes=[Objective()]), "recipes holds a Objective: give Recipe"),
+        (dict(recipes=[Recipe(3)]), "recipe 3 is not named by a string"),
+        (dict(recipes=[Recipe("a", learning_rate=0.0)]), "recipe 'a' has learning_rate=0.0"),
+        (dict(learning_rate=np.nan), "learning_rate=nan: give a number above 0"),
+        (dict(recipes=[Recipe("a", schedule=lambda e: -1.0)]), "recipe 'a' gives -1.0 for epoch 0"),
+        (dict(recipes=[Recipe("a", schedule=lambda e: np.nan)]), "recipe 'a' gives nan for epoch"),
+        (dict(recipes=[Recipe("a", schedule=lambda e: [1, 2])]), r"recipe 'a' gives \[1, 2\] for"),
+        (dict(recipes=[Recipe("a", schedule=lambda e: None)]), "recipe 'a' gives None for"),
+        (dict(seeds=[1, 2, 1]), "seeds has 1 more than once"),
+        (dict(seeds=[]), "There are no seeds"),
+        (dict(seeds=[-1]), "seed -1 is no seed"),
+        (dict(seeds=[0.5]), "seed 0.5 is no seed"),
+        (dict(epochs=0), "epochs=0 is no number of epochs"),
+        (dict(epochs=1.5), "epochs=1.5 is no number of epochs"),
+        (dict(batch_size=148), "batch_size=148 does not fit 147 examples: give 1 to 147"),
+        (dict(batch_size=0), "batch_size=0 does not fit"),
+        (dict(x=X[:0]), "empty"),
+        (dict(x=np.where(X > 0.9, np.nan, X)), "NaN"),
+        (dict(x=X.reshape(-1, 8, 8)), "data of shape .64,., but x has .8, 8."),
+        (dict(validation_data=X[:, :50]), "64"),
+        (dict(build=lambda seed: BUILD(seed=seed)[0]), "returned Functional: return .encoder, dec"),
+        (dict(build=lambda seed: SHARED), "share variables: build encoder and decoder anew"),
+        (dict(build=unseeded), "other weights each time: hand the seed to the initialisers"),
+        (dict(build=penalised), "adds a loss of its own"),
+        (dict(build=half_precision), "float16 models"),
+        (dict(build=opaque), "neither vectorise nor compile detour: replace"),
+        (
+            dict(executor=ProcessPoolExecutor(1, multiprocessing.get_context("fork"))),
+            "forks this process, which TensorFlow does not survive",
+        ),
+    ],
+)
+def test_bad_input(change, message, monkeypatch):
+    def compiles(*_):
+        raise AssertionError("something was compiled")
+
+    monkeypatch.setattr(replicates.Program, "__init__", compiles)
+    with pytest.raises(ValueError, match=message):
+        sweep(**(GOOD | change))
