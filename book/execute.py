@@ -26,6 +26,7 @@ from nbclient.exceptions import (
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
+SOURCES = {".py", ".js", ".css"}
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 METADATA = {
     "kernelspec": {
@@ -39,7 +40,8 @@ METADATA = {
 
 def fingerprint(notebook):
     """Return the sha256 of package, lock and the notebook's own code."""
-    package = sorted((ROOT / "vae_notes").rglob("*.py"))
+    files = sorted((ROOT / "vae_notes").rglob("*.*"))
+    package = [path for path in files if path.suffix in SOURCES]
     digest = hashlib.sha256()
     for path in [*package, ROOT / "requirements.txt"]:
         name = path.relative_to(ROOT).as_posix()
