@@ -9,7 +9,8 @@ next heading: a code cell tagged `hide-cell`, whose metadata say what to click o
     {"tags": ["hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                        "code_prompt_hide": "Hide the solution"}}
 
-or, where it needs no code, a `{dropdown} Solution` in Markdown.
+or, where it needs no code, a `{dropdown} Solution` in Markdown. Code ends with the call of
+`exercises.check`, which must have found the solution right.
 """
 
 import ast
@@ -25,6 +26,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 BOOK = Path(__file__).parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 LONGEST_CELL = 15
+MOST_BYTES = 600_000
+FEWEST_EXERCISES = 4
 IMAGES = {"image/png", "image/jpeg", "image/svg+xml"}
 
 
@@ -185,12 +188,33 @@ def exercises_solved(notebook):
         if solved and solved[-1] is False:
             solved[-1] = hidden or "{dropdown} Solution" in cell.source
     chapter = numbers[0][0] if numbers else "1"
-    if len(numbers) < 3 or numbers != [(chapter, str(i + 1)) for i in range(len(numbers))]:
+    if not numbers or numbers != [(chapter, str(i + 1)) for i in range(len(numbers))]:
         found = ", ".join(map(".".join, numbers))
-        yield f"needs three exercises or more, numbered in order, not: {found}"
+        yield f"exercises are not numbered in order: {found}"
     for number, is_solved in zip(numbers, [s for s in solved if s is not None], strict=True):
         if not is_solved:
             yield f"exercise {'.'.join(number)} has no hidden solution"
+
+
+def exercises_right(notebook):
+    """Hidden code answers the exercise above it, and its check says so."""
+    number, right = None, set()
+    for cell in notebook.cells:
+        exercise = re.match(r"### Exercise (\d+\.\d+)\b", cell.source)
+        if cell.cell_type == "markdown" and exercise:
+            number = exercise[1]
+        elif "hide-cell" in tags(cell):
+            if any(f"Exercise {number}: right." in out.get("text", "") for out in cell.outputs):
+                right.add(number)
+            else:
+                yield f"the solution of {number} is not checked, or not found right"
+    if len(right) < FEWEST_EXERCISES:
+        yield f"{len(right)} exercises check themselves, at least {FEWEST_EXERCISES} should"
+
+
+def light(notebook):
+    if (size := len(nbformat.writes(notebook))) > MOST_BYTES:
+        yield f"{size:,} characters, more than {MOST_BYTES:,}: draw less, or smaller"
 
 
 CHECKS = [
@@ -207,8 +231,13 @@ CHECKS = [
     cells_short,
     cells_introduced,
     no_algorithms,
+    light,
 ]
-OF_A_CHAPTER = [chapter_form, exercises_solved]  # a numbered one; the summary is none
+OF_A_CHAPTER = [
+    chapter_form,
+    exercises_solved,
+    exercises_right,
+]  # a numbered one; the summary is none
 CHAPTERS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
 
 
@@ -234,6 +263,12 @@ def good_chapter():
     figure = new_output("display_data", data={"image/png": "", "text/plain": "<Figure>"})
     text = new_output("stream", name="stdout", text="1\n")
     solution = {"tags": ["hide-cell"], "mystnb": {"code_prompt_show": "Show the solution"}}
+
+    def answer(number, **options):
+        said = new_output("stream", name="stdout", text=f"Exercise 1.{number}: right.\n")
+        code = f"exercises.check('1.{number}', 1)"
+        return new_code_cell(code, metadata=copy.deepcopy(solution), outputs=[said], **options)
+
     described = {"mystnb": {"image": {"alt": "A curve that rises."}}}
     cells = [
         new_markdown_cell("# Title"),
@@ -247,10 +282,14 @@ def good_chapter():
         new_markdown_cell("## Takeaways\n\n- a"),
         new_markdown_cell("## Exercises"),
         new_markdown_cell("### Exercise 1.1\n\nA?"),
-        new_code_cell("x = 1", execution_count=3, metadata=solution),
+        answer(1, execution_count=3),
         new_markdown_cell("### Exercise 1.2\n\nB?\n\n```{dropdown} Solution\nC.\n```"),
         new_markdown_cell("### Exercise 1.3\n\nC?"),
-        new_code_cell("print(2)", execution_count=4, outputs=[text], metadata=solution),
+        answer(3, execution_count=4),
+        new_markdown_cell("### Exercise 1.4\n\nD?"),
+        answer(4, execution_count=5),
+        new_markdown_cell("### Exercise 1.5\n\nE?"),
+        answer(5, execution_count=6),
     ]
     notebook = new_notebook(cells=cells, metadata=copy.deepcopy(execute.METADATA))
     notebook.metadata["vae_notes"] = {"fingerprint": execute.fingerprint(notebook)}
@@ -285,7 +324,7 @@ SPOILT = [
     (no_semicolons, edit(5, source="plot();\n")),
     (no_addresses, add_output("stream", name="stdout", text="<function f at 0x7f0123456789>")),
     (compared, edit(3, metadata=IGNORED)),
-    (compared, lambda n: [edit(i, metadata=IGNORED | {"reason": "a"})(n) for i in (3, 5)]),
+    (compared, lambda n: [edit(i, metadata=IGNORED | {"reason": "a"})(n) for i in (3, 5, 9)]),
     (compared, edit(3, source="# NBVAL_SKIP\nprint(1)")),
     (compared, edit(3, metadata={"tags": ["nbval-skip"]})),
     (images_described, edit(5, metadata={})),
@@ -304,6 +343,10 @@ SPOILT = [
     (exercises_solved, lambda notebook: notebook.cells.pop(10)),
     (exercises_solved, edit(12, metadata={"tags": ["hide-cell"]})),
     (exercises_solved, edit(12, metadata={})),
+    (exercises_right, edit(12, outputs=[])),
+    (exercises_right, edit(9, outputs=[new_output("stream", text="Exercise 1.3: right.\n")])),
+    (exercises_right, lambda notebook: [notebook.cells.pop() for _ in range(2)]),
+    (light, add_output("stream", name="stdout", text="1" * MOST_BYTES)),
 ]
 
 
