@@ -155,7 +155,17 @@ class Report:
         return f"<table><tbody>{cells}</tbody></table><p>{html.escape(self.explanation)}</p>"
 
 
-def diagnose(model_or_encode, x, *, decode=None, objective=None, threshold=0.01, draws=8, seed=0):
+def diagnose(
+    model_or_encode,
+    x,
+    *,
+    decode=None,
+    objective=None,
+    threshold=0.01,
+    draws=8,
+    seed=0,
+    spectrum=None,
+):
     r"""Measure what a VAE's latent units carry, and say why if they carry nothing.
 
     A unit is active when the variance over the data of its posterior mean exceeds ``threshold``.
@@ -180,6 +190,8 @@ def diagnose(model_or_encode, x, *, decode=None, objective=None, threshold=0.01,
         Samples of z for each example, to estimate the reconstruction.
     seed : int
         Of these samples.
+    spectrum : array (N,), optional
+        That of ``x``, where it is known: many models of the same data need it once.
 
     Returns
     -------
@@ -237,7 +249,7 @@ def diagnose(model_or_encode, x, *, decode=None, objective=None, threshold=0.01,
         )
     if objective is not None and objective.likelihood == "gaussian":
         noise_variance = objective.noise_variance(data_dim, latent_dim)
-        spectrum = theory.spectrum(x)
+        spectrum = theory.spectrum(x if spectrum is None else spectrum)
         measured["noise_variance"] = noise_variance
         measured["predicted_kl_per_unit"] = theory.kl_per_unit(spectrum, noise_variance, latent_dim)
         measured["predicted_active_units"] = theory.active_units(
@@ -272,7 +284,7 @@ def mutual_information(z_mean, z_log_var, batch=1024, seed=0):
 
     References
     ----------
-    Hoffman & Johnson (2016), section 2; He et al. (2019), section 3.3.
+    Hoffman & Johnson (2016); He et al. (2019), section 4.2 and equation 5.
 
     Examples
     --------
@@ -289,10 +301,9 @@ def mutual_information(z_mean, z_log_var, batch=1024, seed=0):
         z_mean, z_log_var = z_mean[chosen], z_log_var[chosen]
     noise = random.standard_normal(z_mean.shape)
     z = z_mean + np.exp(z_log_var / 2) * noise
-    log_q = np.empty((len(z), len(z)))  # (M, M): ln q(z_i | x_j), without the common constant
-    for i, point in enumerate(z):
-        scaled = (point - z_mean) ** 2 * np.exp(-z_log_var) + z_log_var
-        log_q[i] = -0.5 * scaled.sum(axis=1)
+    log_q = np.zeros((len(z), len(z)))  # (M, M): ln q(z_i | x_j), without the common constant
+    for point, mean, log_var in zip(z.T, z_mean.T, z_log_var.T, strict=True):
+        log_q -= 0.5 * ((point[:, None] - mean) ** 2 * np.exp(-log_var) + log_var)
     largest = log_q.max(axis=1, keepdims=True)
     log_mixture = largest[:, 0] + np.log(np.exp(log_q - largest).mean(axis=1))
     return float(np.mean(np.diag(log_q) - log_mixture)), math.log(len(z))

@@ -292,8 +292,8 @@ class Objective:
 
         References
         ----------
-        Lucas et al. (2019), section 4; Dai & Wipf (2019), equation 3, for a variance that is
-        learned.
+        Lucas et al. (2019), section 4; Dai & Wipf (2019) and Rybkin et al. (2021) for a variance
+        that is learned.
 
         Examples
         --------

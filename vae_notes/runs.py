@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from vae_notes import figures
+from vae_notes import figures, theory
 from vae_notes._keras import keras, ops, tf
 from vae_notes.diagnosis import diagnose
 from vae_notes.model import VAE
@@ -67,6 +67,11 @@ class Runs:
             for key in keys
             if key in means
         }
+
+    @functools.cached_property
+    def spectrum(self):
+        """Spectrum of the data that the diagnoses are made on, an array (N,)."""
+        return theory.spectrum(self.x)
 
     @property
     def problems(self):
@@ -285,6 +290,7 @@ class Run:
             self._runs.x,
             decode=lambda z: self._program.decode(self.weights, z),
             objective=self.recipe.objective,
+            spectrum=self._runs.spectrum,
         )
 
     def vae(self):

@@ -66,7 +66,7 @@ def linear(start, length, stop=1.0) -> Schedule:
 
     References
     ----------
-    Bowman et al. (2016), section 3.1; Sønderby et al. (2016), section 2.3.
+    Sønderby et al. (2016), section 2.3; for the idea, Bowman et al. (2016), section 3.1.
 
     Examples
     --------
@@ -140,7 +140,7 @@ def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
 
     References
     ----------
-    Fu et al. (2019), equations 6-7.
+    Fu et al. (2019).
 
     Examples
     --------
