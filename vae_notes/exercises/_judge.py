@@ -32,6 +32,29 @@ def number(answer, what="the answer"):
     return float(value.reshape(()))
 
 
+def parts(answer, *names):
+    """Return the parts of an answer that has several, a tuple or a list."""
+    if not isinstance(answer, tuple | list) or len(answer) != len(names):
+        raise Wrong(f"The answer has {len(names)} parts: give ({', '.join(names)}).")
+    return answer
+
+
+def one_recipe(answer, what="the answer"):
+    """Return the recipe and the `Runs` of a sweep over one recipe and enough seeds."""
+    from vae_notes.claims import FEWEST_SEEDS
+    from vae_notes.runs import Runs
+
+    if not isinstance(answer, Runs):
+        raise Wrong(f"{_capital(what)} is a {type(answer).__name__}, expected what sweep returns.")
+    if len(answer.names) != 1:
+        raise Wrong(f"{_capital(what)} has {len(answer.names)} recipes, expected one.")
+    if len(answer.seeds) < FEWEST_SEEDS:
+        raise Wrong(f"{_capital(what)} has {len(answer.seeds)} seeds, too few for a statement.")
+    if answer.problems:
+        raise Wrong("Some of the runs were not trained or ended in NaN: see problems of the sweep.")
+    return answer.recipes[answer.names[0]], answer
+
+
 def call(function, *arguments, what="the function"):
     """Call the reader's function; whatever it raises becomes a sentence."""
     if not callable(function):
