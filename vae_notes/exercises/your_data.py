@@ -187,7 +187,7 @@ def more_units(answer):
         [
             (elbo - linear[0], "The sign is wrong: behind is positive where the network is worse."),
             (linear[1] - elbo, "There the linear VAE is measured on its own training rows."),
-            (elbo, "Those are the ELBOs: how far are they from the linear VAE?"),
+            (elbo, "Those are the ELBOs, not how far they are behind the linear VAE."),
         ],
         "Take each ELBO from the mean log-likelihood that the linear VAE gives the same rows.",
         tolerance=0.01,
