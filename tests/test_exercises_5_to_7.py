@@ -417,7 +417,11 @@ BAD = {
     "a dictionary": {},
     "two": (None, NAN),
     "five": (None,) * 5,
+    "infinity": np.inf,
+    "ragged": [[1.0], [1.0, 2.0]],
     "a function that raises": lambda *_: [][1],
+    "a function without arguments": lambda: 0.0,
+    "a function to text": lambda *_: "a half",
     "a placeholder": later(lambda: keras.Input((3,))),
 }
 # What a hint must not say, by exercise: the answer, or what would give it away.
