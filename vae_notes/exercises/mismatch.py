@@ -3,7 +3,7 @@
 import numpy as np
 
 from vae_notes import claims, data, theory
-from vae_notes.exercises._judge import Wrong, array, compare, number, same
+from vae_notes.exercises._judge import Wrong, array, compare, number, one_recipe, same
 from vae_notes.objective import Objective
 
 __all__ = ["EXERCISES"]
@@ -118,22 +118,12 @@ def unit_variance(answer):
 
 def your_combination(answer):
     """What the sweep of one recipe returned, linear VAEs on data of the reader's choice."""
-    from vae_notes.runs import Runs
-
-    if not isinstance(answer, Runs):
-        kind = type(answer).__name__
-        raise Wrong(f"The answer is a {kind}, expected what the sweep returned.")
-    if len(answer.names) != 1:
-        raise Wrong("The sweep has several recipes; train the one of your choice.")
-    if len(answer) < FEWEST_SEEDS or answer.problems:
-        raise Wrong(
-            "A statement rests on all of claims.seeds(), and some are missing or have diverged."
-        )
-    runs = list(answer)
-    if runs[0].recipe.objective.likelihood != "gaussian":
+    recipe, runs = one_recipe(answer)
+    if recipe.objective.likelihood != "gaussian":
         raise Wrong("With cross-entropy there is no noise variance: use squared errors.")
-    _judge_linear(runs[0], answer.x)
-    return _judge_nats(runs, answer.x)
+    first = next(iter(runs))
+    _judge_linear(first, runs.x)
+    return _judge_nats(list(runs), runs.x)
 
 
 def _shares(x, seeds=None):
