@@ -30,6 +30,7 @@ _MODULES = (
     "audit",
     "porting",
     "claims",
+    "exercises",
     "figures",
     "interactive",
 )

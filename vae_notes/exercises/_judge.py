@@ -1,0 +1,90 @@
+"""What the checks share: reading an answer, and comparing it with the mistakes that are usual."""
+
+import numpy as np
+
+
+class Wrong(Exception):
+    """An answer is not right; the message is the one sentence that the reader sees."""
+
+
+def array(answer, shape=None, what="the answer"):
+    """Return an answer as finite float64 numbers of a shape, None standing for any length."""
+    try:
+        value = np.asarray(answer, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise Wrong(f"{_capital(what)} is a {type(answer).__name__}, expected numbers.") from error
+    if shape is not None and (
+        value.ndim != len(shape)
+        or any(n not in (None, m) for n, m in zip(shape, value.shape, strict=True))
+    ):
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        raise Wrong(f"{_capital(what)} has shape {value.shape}, expected {wanted}.")
+    if not np.isfinite(value).all():
+        raise Wrong(f"{_capital(what)} holds NaN or infinity, expected finite numbers.")
+    return value
+
+
+def number(answer, what="the answer"):
+    """Return an answer as one finite float; arrays of one element count as one."""
+    value = array(answer, what=what)
+    if value.size != 1:
+        raise Wrong(f"{_capital(what)} has shape {value.shape}, expected one number.")
+    return float(value.reshape(()))
+
+
+def parts(answer, *names):
+    """Return the parts of an answer that has several, a tuple or a list."""
+    if not isinstance(answer, tuple | list) or len(answer) != len(names):
+        raise Wrong(f"The answer has {len(names)} parts: give ({', '.join(names)}).")
+    return answer
+
+
+def one_recipe(answer, what="the answer"):
+    """Return the recipe and the `Runs` of a sweep over one recipe and enough seeds."""
+    from vae_notes.claims import FEWEST_SEEDS
+    from vae_notes.runs import Runs
+
+    if not isinstance(answer, Runs):
+        raise Wrong(f"{_capital(what)} is a {type(answer).__name__}, expected what sweep returns.")
+    if len(answer.names) != 1:
+        raise Wrong(f"{_capital(what)} has {len(answer.names)} recipes, expected one.")
+    if len(answer.seeds) < FEWEST_SEEDS:
+        raise Wrong(f"{_capital(what)} has {len(answer.seeds)} seeds, too few for a statement.")
+    if answer.problems:
+        raise Wrong("Some of the runs were not trained or ended in NaN: see problems of the sweep.")
+    return answer.recipes[answer.names[0]], answer
+
+
+def call(function, *arguments, what="the function"):
+    """Call the reader's function; whatever it raises becomes a sentence."""
+    if not callable(function):
+        raise Wrong(f"{_capital(what)} is a {type(function).__name__}, expected a function.")
+    try:
+        return function(*arguments)
+    except Exception as error:
+        message = " ".join(str(error).split())[:120]
+        raise Wrong(f"{_capital(what)} raised {type(error).__name__}: {message}.") from error
+
+
+def same(value, expected, tolerance=5e-3):
+    """Say whether all numbers agree, relative to the expected ones."""
+    return np.shape(value) == np.shape(expected) and np.allclose(
+        value, expected, rtol=tolerance, atol=1e-9
+    )
+
+
+def compare(value, expected, mistakes=(), otherwise="That is not it.", tolerance=5e-3):
+    """Raise `Wrong` unless a value is the expected one, with the hint of the mistake it fits.
+
+    `mistakes` are pairs of what a mistake gives and the sentence that hints at it.
+    """
+    if same(value, expected, tolerance):
+        return
+    for mistake, hint in mistakes:
+        if same(value, mistake, tolerance):
+            raise Wrong(hint)
+    raise Wrong(otherwise)
+
+
+def _capital(text):
+    return text[:1].upper() + text[1:]
