@@ -146,7 +146,7 @@ def cells_introduced(notebook):
 
 def no_algorithms(notebook):
     for cell in code_cells(notebook):
-        if tags(cell) & {"exercise", "raises-exception"}:
+        if "quoted" in tags(cell):  # shown as others write it
             continue
         nodes = [node for statement in statements(cell) for node in ast.walk(statement)]
         if any(isinstance(node, ast.ClassDef) for node in nodes) or "GradientTape" in cell.source:

@@ -100,7 +100,7 @@ def wrong():
             (np.linspace(1, 0, 100), "converges too late"),
             (np.ones(100), "never moves"),
             (curve() - 1, "below zero"),
-            (curve()[:50], "shape (50,), expected (100)"),
+            (curve()[:50], "shape (50,), expected (100,)"),
             (np.nan * curve(), "NaN"),
             (curve, "expected numbers"),
         ],
@@ -113,7 +113,7 @@ def wrong():
             (Later(lambda: shares(data.digits() / data.digits().std())), "subtract the mean"),
             (Later(lambda: shares(each_pixel())), "each pixel on its own"),
             (np.full(8, 0.5), "each seed of at_start"),
-            (0.5, "shape (), expected (8)"),
+            (0.5, "shape (), expected (8,)"),
             (np.full(8, np.nan), "NaN"),
         ],
         "3.5": [

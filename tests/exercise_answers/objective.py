@@ -115,7 +115,7 @@ def wrong():
             (variance_as_logarithm, "exponentiate"),
             (logarithm_of_sigma, "not of sigma"),
             (lambda *a: bound(*a).mean(), "one number for the batch"),
-            (lambda *a: bound(*a)[:, None], "shape (5, 1), expected (5)"),
+            (lambda *a: bound(*a)[:, None], "shape (5, 1), expected (5,)"),
             (lambda *a: np.nan * bound(*a), "NaN"),
             (lambda *a: None, "NaN or infinity"),
             (lambda x: x, "raised TypeError"),

@@ -98,7 +98,7 @@ def wrong():
             (fits(x_train, latent_dim=64), "as many units as pixels"),
             (fit[::-1], "another order"),
             (np.zeros(5), "theory.elbo"),
-            (fit[:4], "shape (4,), expected (5)"),
+            (fit[:4], "shape (4,), expected (5,)"),
             (np.nan * fit, "NaN"),
         ],
         "4.5": [

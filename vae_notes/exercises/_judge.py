@@ -1,5 +1,7 @@
 """What the checks share: reading an answer, and comparing it with the mistakes that are usual."""
 
+import re
+
 import numpy as np
 
 
@@ -10,6 +12,8 @@ class Wrong(Exception):
 def array(answer, shape=None, what="the answer"):
     """Return an answer as finite float64 numbers of a shape, None standing for any length."""
     try:
+        if np.iscomplexobj(answer):
+            raise TypeError("complex numbers would lose their imaginary part")
         value = np.asarray(answer, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise Wrong(f"{_capital(what)} is a {type(answer).__name__}, expected numbers.") from error
@@ -17,7 +21,7 @@ def array(answer, shape=None, what="the answer"):
         value.ndim != len(shape)
         or any(n not in (None, m) for n, m in zip(shape, value.shape, strict=True))
     ):
-        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        wanted = str(shape).replace("None", "any")
         raise Wrong(f"{_capital(what)} has shape {value.shape}, expected {wanted}.")
     if not np.isfinite(value).all():
         raise Wrong(f"{_capital(what)} holds NaN or infinity, expected finite numbers.")
@@ -62,7 +66,7 @@ def call(function, *arguments, what="the function"):
     try:
         return function(*arguments)
     except Exception as error:
-        message = " ".join(str(error).split())[:120]
+        message = re.split(r"(?<=\.)\s", " ".join(str(error).split()))[0][:120].rstrip(".")
         raise Wrong(f"{_capital(what)} raised {type(error).__name__}: {message}.") from error
 
 
