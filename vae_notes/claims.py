@@ -16,6 +16,10 @@ FEWEST_SEEDS = 8
 class ClaimFailed(AssertionError):
     """Too few seeds support a statement; the message lists what each of them measured.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
+
     Examples
     --------
     >>> issubclass(ClaimFailed, AssertionError)
@@ -35,6 +39,10 @@ def base_seed():
     ------
     ValueError
         If `VAE_NOTES_SEED` is not such a number.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The data*.
 
     Examples
     --------
@@ -67,6 +75,10 @@ def seeds(count=FEWEST_SEEDS):
     ------
     ValueError
         If `count` is below 8.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
 
     Examples
     --------
@@ -115,6 +127,10 @@ def check(statement, supports, at_least=None, **evidence):
     Where the environment variable `VAE_NOTES_CLAIMS` names a file, one JSON line is appended to it:
     `statement`, `supporting`, `seeds`, `needed`, `base_seed`, `supports` and `evidence`. A failed
     claim is logged before it is raised.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
 
     Examples
     --------
@@ -181,6 +197,8 @@ def glue(name, value):
     References
     ----------
     The MyST-NB documentation, "Glue": the mime type `application/papermill.record/text/plain`.
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------
