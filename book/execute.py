@@ -4,8 +4,9 @@
 
 In place, by default only those whose fingerprint is old; the same notebook
 executed twice gives the same bytes. How long it took, where and with which
-versions is kept beside them, in _run-times.json. With --seed, copies are executed with that
-base seed instead, and each claim is listed with the seeds that support it.
+versions is kept beside them, in _run-times.json. With --seed, copies are
+executed with that base seed instead, and each claim is listed with the seeds
+that support it.
 """
 
 import argparse

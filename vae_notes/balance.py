@@ -15,7 +15,8 @@ __all__ = ["Balance", "Record", "converged", "measure"]
 class Balance:
     """Sizes of the two summed terms, and the norms of their gradients; :func:`measure` makes it.
 
-    Nothing is weighted: multiply by :meth:`vae_notes.objective.Objective.weights` to see what a loss sees.
+    Nothing is weighted: multiply by :meth:`vae_notes.objective.Objective.weights` to see what a
+    loss sees.
 
     Attributes
     ----------

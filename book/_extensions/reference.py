@@ -134,13 +134,10 @@ class Modules(Autosummary):
 
 
 def chapters():
-    """Return the executed chapters in the book's order."""
+    """Return what is executed, in the book's order."""
     parts = yaml.safe_load((BOOK / "_toc.yml").read_text())["parts"]
     files = [of["file"] for part in parts for of in part["chapters"]]
-    return sorted(
-        (name for name in files if (BOOK / f"{name}.ipynb").exists()),
-        key=lambda name: (not name[0].isdigit(), name),
-    )
+    return [name for name in files if (BOOK / f"{name}.ipynb").exists()]
 
 
 def run_time_lines(records):
@@ -163,8 +160,8 @@ def run_time_lines(records):
             yield from ["Not executed since run times are kept:", ""]
         else:
             versions = ", ".join(" ".join(v) for v in of["versions"].items())
-            yield f"Executed on {of['date']} on {of['machine']}, with {versions}:"
-            yield ""
+            where = f"on {of['date']} on {of['machine']}"
+            yield from [f"Executed {where}, with {versions}:", ""]
         yield from ["| Chapter | Seconds |", "|---|--:|"]
         seconds = [records.get(name, {}).get("seconds") for name in names]
         for name, took in zip(names, seconds, strict=True):
