@@ -174,11 +174,11 @@ def check(statement, supports, at_least=None, **evidence):
 
 
 def glue(name, value):
-    """Store a value for the prose, where `` {glue:text}`name` `` shows it.
+    """Store a value for the prose, where ``{glue:text}`name``` shows it.
 
     The notebook stores what `myst_nb.glue(name, value, display=False)` stores, but nothing needs
     to be installed for it, and a NumPy scalar is stored as the number that it is, so that
-    `` {glue:text}`name:.2f` `` can format it. Outside a notebook there is no prose, and nothing
+    ``{glue:text}`name:.2f``` can format it. Outside a notebook there is no prose, and nothing
     happens. Stored values are compared when the notebook is tested: give a number that depends on
     training as the text that the page shows, rounded to what every machine agrees on.
 
