@@ -15,7 +15,7 @@ MOST_UNITS = 64
 def dial(spectra, objective=None, latent_dim=8):
     r"""The spectrum of the data, the noise variance of a loss across it, and what survives.
 
-    .. math:: \sigma^2 = \beta / 2, \qquad \text{unit } i \text{ survives where } \lambda_i > \sigma^2
+    .. math:: \sigma^2 = \beta / 2, \; \text{unit } i \text{ survives where } \lambda_i > \sigma^2
 
     The reader chooses the data set, both reductions, the KL weight and D; N follows the data.
 
