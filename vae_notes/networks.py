@@ -88,7 +88,7 @@ def convolutional(image_shape, latent_dim, filters=(16, 32), activation="relu", 
 
     References
     ----------
-    Taught in chapter 4, *Sum or mean?*, section *What the audit does not know*.
+    Taught in chapter 4, *Sum or mean?*, section *The others*.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def conv_encoder(image_shape, latent_dim, filters=(16, 32), activation="relu", s
 
     References
     ----------
-    Taught in chapter 4, *Sum or mean?*, section *What the audit does not know*.
+    Taught in chapter 4, *Sum or mean?*, section *The others*.
 
     Examples
     --------
@@ -258,7 +258,7 @@ def conv_decoder(latent_dim, image_shape, filters=(32, 16), activation="relu", s
 
     References
     ----------
-    Taught in chapter 4, *Sum or mean?*, section *What the audit does not know*.
+    Taught in chapter 4, *Sum or mean?*, section *The others*.
 
     Examples
     --------

@@ -425,8 +425,7 @@ def log_marginal_likelihood(x, decoder_weights, decoder_bias, noise_variance):
     References
     ----------
     Tipping & Bishop (1999), equation 3.
-    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
-    VAE*.
+    Taught in chapter 7, *Your own data*, section *Was the network worth it?*.
 
     Examples
     --------
