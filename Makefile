@@ -51,6 +51,7 @@ lock: $(READY)  ## compile requirements.txt from pyproject.toml
 	@$(BIN)/python .ci/lock.py
 
 clean:  ## remove what was built; the environment stays
+	@find book/api -name '*.rst' ! -name index.rst -delete
 	@rm -rf _build build .pytest_cache .hypothesis .coverage
 	@find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ruff_cache -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

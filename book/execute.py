@@ -3,8 +3,10 @@
     python book/execute.py [--stale | --all] [--seed N] [NOTEBOOK ...]
 
 In place, by default only those whose fingerprint is old; the same notebook
-executed twice gives the same bytes. With --seed, copies are executed with that
-base seed instead, and each claim is listed with the seeds that support it.
+executed twice gives the same bytes. How long it took, where and with which
+versions is kept beside them, in _run-times.json. With --seed, copies are
+executed with that base seed instead, and each claim is listed with the seeds
+that support it.
 """
 
 import argparse
@@ -13,9 +15,13 @@ import hashlib
 import io
 import json
 import os
+import platform
+import re
 import sys
 import tempfile
 import time
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -29,6 +35,14 @@ from PIL import Image
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
+RUN_TIMES = BOOK / "_run-times.json"
+PACKAGES = {  # what computes, by the name that its users write
+    "NumPy": "numpy",
+    "TensorFlow": "tensorflow",
+    "Keras": "keras",
+    "Matplotlib": "matplotlib",
+    "scikit-learn": "scikit-learn",
+}
 SOURCES = {".py", ".js", ".css"}
 COLOURS = 128  # of a stored figure: a third of the bytes, no visible change
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
@@ -95,6 +109,33 @@ def execute(notebook, folder, allow_errors=False):
     notebook.metadata = nbformat.from_dict(METADATA | stamp)
 
 
+def machine():
+    """Say which processor this is, and how many cores it has; no names."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    name = model[1] if model else platform.processor() or platform.machine()
+    return f"{' '.join(name.split())}, {os.cpu_count()} cores"
+
+
+def records():
+    """Return what is kept about the last execution of each notebook."""
+    return json.loads(RUN_TIMES.read_text()) if RUN_TIMES.exists() else {}
+
+
+def record(name, seconds):
+    """Keep how long a notebook took, where, and with which versions."""
+    versions = {label: version(of) for label, of in PACKAGES.items()}
+    entry = {
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "seconds": max(1, round(seconds)),
+        "versions": {"Python": platform.python_version()} | versions,
+    }
+    kept = dict(sorted((records() | {name: entry}).items()))
+    RUN_TIMES.write_text(json.dumps(kept, indent=1) + "\n")
+
+
 def store(paths):
     """Execute in place, leaving as it was what fails; return the failures."""
     failures = 0
@@ -109,6 +150,7 @@ def store(paths):
         else:
             nbformat.write(notebook, path)
             seconds = time.perf_counter() - start
+            record(path.stem, seconds)
             print(f"{path.name}: {seconds:.0f} s", flush=True)
     return failures
 

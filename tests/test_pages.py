@@ -15,7 +15,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 HTML = Path(__file__).parent.parent / "_build" / "html"
-PAGES = sorted(HTML.glob("*.html"))
+PAGES = sorted([*HTML.glob("*.html"), *HTML.glob("api/*.html")])
 NOTEBOOKS = [path.name for path in HTML.parents[1].glob("book/*.ipynb")]
 BROWSERS = [
     "chromium",

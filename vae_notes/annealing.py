@@ -30,6 +30,7 @@ class KLAnnealing(keras.callbacks.Callback):
     References
     ----------
     Bowman et al. (2016), section 3.1.
+    Taught in chapter 5, *KL annealing*, section *The recipe*.
 
     Examples
     --------

@@ -42,10 +42,16 @@ class Audit:
         Of the best linear VAE on the data, in nats; None without data or if Bernoulli.
     predicted_active_units : int or None
         How many of its units are active.
-    collapses : bool or None
-        Whether every unit does; if Bernoulli, whether the collapsed VAE is a local optimum.
-    sentence : str
-        All this in words.
+
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *Audit your loss*.
+
+    Examples
+    --------
+    >>> found = audit(("sum", "sum"), data_dim=3, latent_dim=2, data=[4.0, 1.0, 0.1])
+    >>> found.predicted_active_units, found.collapses
+    (2, False)
     """
 
     data_dim: int
@@ -67,6 +73,7 @@ class Audit:
 
     @property
     def collapses(self):
+        """Whether every unit does; if Bernoulli, whether the collapsed VAE is a local optimum."""
         if self.largest_eigenvalue is None:
             return None
         level = self.beta if self.noise_variance is None else self.noise_variance
@@ -74,6 +81,7 @@ class Audit:
 
     @property
     def sentence(self):
+        """What was found, in words."""
         if self.likelihood == "bernoulli":
             return self._bernoulli_sentence()
         assumed = (
@@ -199,6 +207,7 @@ def audit(
     References
     ----------
     Lucas et al. (2019), section 4; Dai & Wipf (2019). Taught in chapter 4, *Sum or mean?*
+    Taught in chapter 4, *Sum or mean?*, section *Audit your loss*.
 
     Examples
     --------

@@ -15,7 +15,8 @@ __all__ = ["Balance", "Record", "converged", "measure"]
 class Balance:
     """Sizes of the two summed terms, and the norms of their gradients; :func:`measure` makes it.
 
-    Nothing is weighted: multiply by :meth:`vae_notes.Objective.weights` to see what a loss sees.
+    Nothing is weighted: multiply by :meth:`vae_notes.objective.Objective.weights` to see what a
+    loss sees.
 
     Attributes
     ----------
@@ -25,6 +26,10 @@ class Balance:
         Euclidean norms of the gradients of these two means with respect to the parameters of the
         ``"encoder"`` and of the ``"decoder"``; and ``"z_mean"``, the mean over examples of the
         norm of the gradient of an example's own term with respect to its posterior mean.
+
+    References
+    ----------
+    Taught in chapter 3, *The N-versus-D mismatch*, section *How large they are before training*.
 
     Examples
     --------
@@ -45,7 +50,11 @@ class Balance:
         where : {"encoder", "z_mean"}
             What is pulled; the KL term does not pull at the decoder.
         weights : pair of floats
-            From :meth:`vae_notes.Objective.weights`.
+            From :meth:`vae_notes.objective.Objective.weights`.
+
+        Returns
+        -------
+        float
         """
         w_reconstruction, w_kl = weights
         return (
@@ -86,7 +95,7 @@ def measure(vae, x, seed=0):
 
     References
     ----------
-    Taught in chapter 3, *The N-versus-D mismatch*.
+    Taught in chapter 3, *The N-versus-D mismatch*, section *How large they are before training*.
 
     Examples
     --------
@@ -133,7 +142,7 @@ class Record(keras.callbacks.Callback):
 
     References
     ----------
-    Taught in chapter 3, *The N-versus-D mismatch*.
+    Taught in chapter 3, *The N-versus-D mismatch*, section *Along training*.
 
     Examples
     --------
@@ -190,7 +199,7 @@ def converged(curve, within=0.05):
 
     References
     ----------
-    Taught in chapter 3, *The N-versus-D mismatch*.
+    Taught in chapter 3, *The N-versus-D mismatch*, section *Which term converges first?*.
 
     Examples
     --------

@@ -16,6 +16,10 @@ FEWEST_SEEDS = 8
 class ClaimFailed(AssertionError):
     """Too few seeds support a statement; the message lists what each of them measured.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
+
     Examples
     --------
     >>> issubclass(ClaimFailed, AssertionError)
@@ -35,6 +39,10 @@ def base_seed():
     ------
     ValueError
         If `VAE_NOTES_SEED` is not such a number.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The data*.
 
     Examples
     --------
@@ -67,6 +75,10 @@ def seeds(count=FEWEST_SEEDS):
     ------
     ValueError
         If `count` is below 8.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
 
     Examples
     --------
@@ -116,6 +128,10 @@ def check(statement, supports, at_least=None, **evidence):
     `statement`, `supporting`, `seeds`, `needed`, `base_seed`, `supports` and `evidence`. A failed
     claim is logged before it is raised.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
+
     Examples
     --------
     >>> import numpy as np
@@ -158,11 +174,11 @@ def check(statement, supports, at_least=None, **evidence):
 
 
 def glue(name, value):
-    """Store a value for the prose, where `` {glue:text}`name` `` shows it.
+    """Store a value for the prose, where ``{glue:text}`name``` shows it.
 
     The notebook stores what `myst_nb.glue(name, value, display=False)` stores, but nothing needs
     to be installed for it, and a NumPy scalar is stored as the number that it is, so that
-    `` {glue:text}`name:.2f` `` can format it. Outside a notebook there is no prose, and nothing
+    ``{glue:text}`name:.2f``` can format it. Outside a notebook there is no prose, and nothing
     happens. Stored values are compared when the notebook is tested: give a number that depends on
     training as the text that the page shows, rounded to what every machine agrees on.
 
@@ -181,6 +197,8 @@ def glue(name, value):
     References
     ----------
     The MyST-NB documentation, "Glue": the mime type `application/papermill.record/text/plain`.
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------

@@ -57,6 +57,7 @@ def digits(labels=False, side=8):
     References
     ----------
     Alpaydin & Kaynak (1998), UCI Machine Learning Repository, test part.
+    Taught in chapter 1, *The VAE objective*, section *The data*.
 
     Examples
     --------
@@ -106,7 +107,8 @@ def patches(side, count=2000, seed=0):
 
     References
     ----------
-    The photographs are ``china.jpg`` and ``flower.jpg`` of :mod:`sklearn.datasets`.
+    The photographs are ``china.jpg`` and ``flower.jpg`` of ``sklearn.datasets``.
+    Taught in chapter 3, *The N-versus-D mismatch*, section *Two dials*.
 
     Examples
     --------
@@ -155,6 +157,10 @@ def linear_gaussian(eigenvalues, count, seed=0):
     ------
     ValueError
         If an eigenvalue is negative or not finite, or the count is not positive.
+
+    References
+    ----------
+    Taught in chapter 3, *The N-versus-D mismatch*, section *Predicted against measured*.
 
     Examples
     --------
@@ -205,6 +211,10 @@ def from_keras(name, labels=False):
     ConnectionError
         If it can be neither downloaded nor found in Keras's cache.
 
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *Audit your loss*.
+
     Examples
     --------
     >>> x_train, x_test = from_keras("mnist")  # doctest: +SKIP
@@ -244,7 +254,8 @@ def load(source, *, key=None, image_size=None, batched=None):
 
     Parameters
     ----------
-    source : array, str, path or tf.data.Dataset
+    source : array (n, ...), str, path or tf.data.Dataset
+        The data, or where they are.
     key : str, optional
         Which array of an ``.npz`` file or which item of a dictionary.
     image_size : (int, int), optional
@@ -263,6 +274,10 @@ def load(source, *, key=None, image_size=None, batched=None):
         If the source cannot be read as numbers; the sentence names the file and what to do.
     FileNotFoundError
         If there is no such file.
+
+    References
+    ----------
+    Taught in chapter 7, *Your own data*, section *Load*.
 
     Examples
     --------
@@ -311,13 +326,17 @@ def split(x, *more, test_fraction=0.2, seed=0):
 
     Returns
     -------
-    list of arrays
+    list of arrays (n, ...)
         ``[x_train, x_test]``, then a pair for each further array.
 
     Raises
     ------
     ValueError
         If the lengths differ or there are too few examples for two parts.
+
+    References
+    ----------
+    Taught in chapter 7, *Your own data*, section *Keep rows aside*.
 
     Examples
     --------
@@ -375,6 +394,10 @@ def check(x, data_shape=None, *, name="x", dtype=np.float32):
     -----
     UserWarning
         If the values are whole numbers up to between 17 and 255, that is, pixels never scaled.
+
+    References
+    ----------
+    Taught in chapter 7, *Your own data*, section *Load*.
 
     Examples
     --------

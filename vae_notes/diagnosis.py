@@ -48,8 +48,18 @@ class Report:
         How many units the best linear VAE keeps.
     linear_elbo : float or None
         The ELBO of the best linear VAE, in nats per example.
-    verdict, explanation : str
-        The finding, and one sentence on it.
+
+    References
+    ----------
+    Taught in chapter 2, *Posterior collapse*, section *How to measure it*.
+
+    Examples
+    --------
+    >>> from vae_notes import data
+    >>> x = data.linear_gaussian([4.0, 1.0, 0.1], count=500)
+    >>> report = diagnose(lambda x: (x[:, :2], 0 * x[:, :2]), x)
+    >>> report.active_units, report.verdict
+    (2, 'healthy')
     """
 
     data_dim: int
@@ -78,6 +88,7 @@ class Report:
 
     @property
     def verdict(self):
+        """The finding, in a few words."""
         predicted = self.predicted_active_units
         if predicted is None:
             return HEALTHY if self.active_units else COLLAPSED
@@ -92,6 +103,7 @@ class Report:
 
     @property
     def explanation(self):
+        """The finding in one sentence, with its reasons."""
         kept = f"{self.active_units} of {self.latent_dim} units are active"
         predicted = self.predicted_active_units
         if self.verdict == HEALTHY and predicted is None:
@@ -206,6 +218,7 @@ def diagnose(
     References
     ----------
     Burda et al. (2016), section 5.2 (active units); Lucas et al. (2019), section 4.
+    Taught in chapter 2, *Posterior collapse*, section *How to measure it*.
 
     Examples
     --------
@@ -285,6 +298,7 @@ def mutual_information(z_mean, z_log_var, batch=1024, seed=0):
     References
     ----------
     Hoffman & Johnson (2016); He et al. (2019), section 4.2 and equation 5.
+    Taught in chapter 2, *Posterior collapse*, section *How to measure it*.
 
     Examples
     --------

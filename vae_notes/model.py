@@ -28,6 +28,8 @@ class Sampling(keras.layers.Layer):
     References
     ----------
     Kingma & Welling (2014), section 2.4; Rezende et al. (2014).
+    Taught in chapter 1, *The VAE objective*, section *Why the encoder can learn:
+    reparameterisation*.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class VAE(keras.Model):
     References
     ----------
     Kingma & Welling (2014); Rezende et al. (2014).
+    Taught in chapter 1, *The VAE objective*, section *A first nonlinear VAE*.
 
     Examples
     --------
@@ -183,6 +186,13 @@ class VAE(keras.Model):
     # Training
 
     def compile(self, optimizer="adam", **kwargs):
+        """As for any Keras model, without a loss: that is the objective.
+
+        Raises
+        ------
+        ValueError
+            If a loss is given.
+        """
         if kwargs.get("loss") is not None:
             raise ValueError(
                 f"compile was given loss={kwargs['loss']!r}, but a VAE's loss is its objective: "
@@ -262,6 +272,7 @@ class VAE(keras.Model):
             return super().fit(dataset, **options)
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
+        """As for any Keras model, on the same noise each time."""
         x = self._checked(x, y)
         self.test_sampling.restart()
         options = dict(verbose=verbose, **kwargs)
@@ -291,6 +302,7 @@ class VAE(keras.Model):
         return self.compiled_epochs[key]
 
     def predict(self, x, **kwargs):
+        """As for any Keras model; what :meth:`call` gives, an array of the shape of ``x``."""
         return super().predict(self._checked(x), **kwargs)
 
     def terms(self, x, sampling):

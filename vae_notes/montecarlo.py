@@ -26,9 +26,15 @@ def kl(z_mean, z_log_var, draws, seed=0):
     array (draws, B), float64
         In nats, summed over the latent units.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are not (B, D), or there is no draw.
+
     References
     ----------
     Kingma & Welling (2014), equation 6 (estimated) against equation 7 (in closed form).
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
 
     Examples
     --------
@@ -64,10 +70,17 @@ def mean_square_gradient(z_mean, z_log_var, draws, seed=0):
     (reparameterised, score) : arrays (draws, B, D), float64
         One estimate a sample.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are not (B, D), or there is no draw.
+
     References
     ----------
     Williams (1992) for the score; Kingma & Welling (2014), section 2.4, and Rezende et al. (2014)
     for the other.
+    Taught in chapter 1, *The VAE objective*, section *Why the encoder can learn:
+    reparameterisation*.
 
     Examples
     --------

@@ -39,6 +39,15 @@ def dense(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0):
     (encoder, decoder) : keras.Model each
         As :func:`dense_encoder` and :func:`dense_decoder` give them.
 
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number of at least 1.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *A first nonlinear VAE*.
+
     Examples
     --------
     >>> encoder, decoder = dense(64, 8, hidden=(32, 16))
@@ -62,13 +71,24 @@ def convolutional(image_shape, latent_dim, filters=(16, 32), activation="relu", 
         D.
     filters : sequence of int
         Filters of each convolution of the encoder; the decoder has them in reverse.
-    activation, seed
-        As for :func:`dense`.
+    activation : str
+        Of the hidden layers.
+    seed : int
+        Seed of the initial weights.
 
     Returns
     -------
     (encoder, decoder) : keras.Model each
         As :func:`conv_encoder` and :func:`conv_decoder` give them.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`conv_encoder`.
+
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *The others*.
 
     Examples
     --------
@@ -106,6 +126,10 @@ def dense_encoder(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0)
     ValueError
         If a size is not a whole number of at least 1.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *A first nonlinear VAE*.
+
     Examples
     --------
     >>> dense_encoder(64, 8).output_shape
@@ -126,8 +150,12 @@ def dense_decoder(latent_dim, data_dim, hidden=(64,), activation="relu", seed=0)
     ----------
     latent_dim, data_dim : int
         D and N.
-    hidden, activation, seed
-        As for :func:`dense_encoder`.
+    hidden : sequence of int
+        Width of each hidden layer.
+    activation : str
+        Of the hidden layers.
+    seed : int
+        Seed of the initial weights.
 
     Returns
     -------
@@ -138,6 +166,10 @@ def dense_decoder(latent_dim, data_dim, hidden=(64,), activation="relu", seed=0)
     ------
     ValueError
         If a size is not a whole number of at least 1.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *A first nonlinear VAE*.
 
     Examples
     --------
@@ -163,8 +195,10 @@ def conv_encoder(image_shape, latent_dim, filters=(16, 32), activation="relu", s
         D.
     filters : sequence of int
         Filters of each 3 x 3 convolution of stride 2.
-    activation, seed
-        As for :func:`dense_encoder`.
+    activation : str
+        Of the hidden layers.
+    seed : int
+        Seed of the initial weights.
 
     Returns
     -------
@@ -176,6 +210,10 @@ def conv_encoder(image_shape, latent_dim, filters=(16, 32), activation="relu", s
     ValueError
         If a size is not a whole number of at least 1, or height or width cannot be halved often
         enough.
+
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *The others*.
 
     Examples
     --------
@@ -203,8 +241,10 @@ def conv_decoder(latent_dim, image_shape, filters=(32, 16), activation="relu", s
         Height, width and channels.
     filters : sequence of int
         Filters before each 3 x 3 transposed convolution of stride 2.
-    activation, seed
-        As for :func:`dense_encoder`.
+    activation : str
+        Of the hidden layers.
+    seed : int
+        Seed of the initial weights.
 
     Returns
     -------
@@ -215,6 +255,10 @@ def conv_decoder(latent_dim, image_shape, filters=(32, 16), activation="relu", s
     ------
     ValueError
         As for :func:`conv_encoder`.
+
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *The others*.
 
     Examples
     --------

@@ -48,6 +48,10 @@ def squared_error(x, x_mean):
     ValueError
         If the shapes differ, even where they would broadcast.
 
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *N times the mean is the sum*.
+
     Examples
     --------
     >>> squared_error([[1.0, 2.0]], [[1.0, 0.0]]).numpy().tolist()
@@ -82,6 +86,7 @@ def cross_entropy(x, logits):
     References
     ----------
     Kingma & Welling (2014), appendix C.1.
+    Taught in chapter 4, *Sum or mean?*, section *Cross-entropy*.
 
     Examples
     --------
@@ -115,6 +120,7 @@ def kl_divergence(z_mean, z_log_var):
     References
     ----------
     Kingma & Welling (2014), appendix B.
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
 
     Examples
     --------
@@ -141,6 +147,11 @@ def weighted_loss(reconstruction, kl, weights):
     Returns
     -------
     tensor ()
+        In the units of the reconstruction term as it is weighted.
+
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *Four reductions, one number*.
 
     Examples
     --------
@@ -177,6 +188,7 @@ class Objective:
     References
     ----------
     Higgins et al. (2017), equation 4, for the weight; Lucas et al. (2019) for the noise variance.
+    Taught in chapter 4, *Sum or mean?*, section *Four reductions, one number*.
 
     Examples
     --------
@@ -212,6 +224,16 @@ class Objective:
         noise_variance : float
             In squared units of the data, more than 0.
 
+        Returns
+        -------
+        Objective
+            Of two sums, with a KL weight of twice the variance.
+
+        Raises
+        ------
+        ValueError
+            If it is not a number above 0.
+
         Examples
         --------
         >>> Objective.for_noise_variance(0.05)
@@ -226,7 +248,7 @@ class Objective:
         ----------
         data_dim, latent_dim : int
             N and D, at least 1.
-        kl_weight : float or tensor, optional
+        kl_weight : float or tensor (), optional
             The weight in force, where it is not the objective's own (while it is annealed).
 
         Returns
@@ -252,6 +274,21 @@ class Objective:
         r"""The weight on the summed KL term for a weight of 1 on the summed reconstruction term.
 
         .. math:: \beta = w_\text{KL} / w_\text{rec}
+
+        Parameters
+        ----------
+        data_dim, latent_dim : int
+            N and D.
+
+        Returns
+        -------
+        float
+            If Gaussian in squared units of the data per nat, if Bernoulli without unit.
+
+        Raises
+        ------
+        ValueError
+            If a dimension is not a whole number of at least 1.
 
         Examples
         --------
@@ -349,7 +386,7 @@ class Objective:
 
         Parameters
         ----------
-        reconstruction, kl : float, array or tensor
+        reconstruction, kl : float, or array or tensor (...)
             From :meth:`terms`.
         data_dim, latent_dim : int
             N and D.

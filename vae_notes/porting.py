@@ -26,7 +26,7 @@ def attempt(function):
 
     References
     ----------
-    Taught in chapter 6, *From Keras 2 to Keras 3*.
+    Taught in chapter 6, *From Keras 2 to Keras 3*, section *A backend variable as the weight*.
 
     Examples
     --------

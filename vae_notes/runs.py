@@ -28,14 +28,15 @@ class Runs:
 
     Attributes
     ----------
-    names : list of str
-        Of the recipes.
     seeds : list of int
         Of each recipe.
     failed : dict
         Why a replicate was not trained, by (recipe, seed).
-    problems : list of str
-        Sentences that name the replicates that failed and those that diverged.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------
@@ -75,6 +76,7 @@ class Runs:
 
     @property
     def problems(self):
+        """Sentences that name the replicates that failed and those that diverged."""
         lost = [f"{_name(*key)} ({reason})" for key, reason in self.failed.items()]
         diverged = [
             f"{_name(*key)} (epoch {run.diverged})"
@@ -90,6 +92,7 @@ class Runs:
 
     @property
     def names(self):
+        """Names of the recipes."""
         return list(self.recipes)
 
     def __getitem__(self, key):
@@ -248,7 +251,36 @@ class _Seeds:
 
 
 class Run:
-    """One replicate: its recipe and seed, its history, its diagnosis, and itself as a VAE."""
+    """One replicate: its recipe and seed, its history, its diagnosis, and itself as a VAE.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What it was trained by.
+    seed : int
+        What it was trained from.
+    means : array (epochs, 2) or (epochs, 4)
+        Both terms in training, summed over their dimensions, and on held-out data if there are.
+    latent_dim : int
+        D.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
+
+    Examples
+    --------
+    >>> import functools
+    >>> from vae_notes import data
+    >>> from vae_notes.networks import dense
+    >>> from vae_notes.sweep import Recipe, sweep
+    >>> x = data.linear_gaussian([9.0, 0.1, 0.1], count=100)
+    >>> build = functools.partial(dense, 3, 1, hidden=())
+    >>> run = sweep(build, [Recipe("sum")], x, epochs=2, seeds=[0])["sum", 0]
+    >>> run.history["kl"].shape, run.diverged is None
+    ((2,), True)
+    """
 
     def __init__(self, runs, recipe, seed, means, weights, program):
         self.recipe, self.seed, self.weights = recipe, seed, weights

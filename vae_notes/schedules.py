@@ -20,6 +20,9 @@ import numpy as np
 
 __all__ = ["Schedule", "as_published", "constant", "cosine", "cyclical", "linear", "sigmoid"]
 
+#: A function from the epoch to the fraction of the KL weight that is in force, at least 0.
+#:
+#: Taught in chapter 5, *KL annealing*, section *The recipe*.
 Schedule = Callable[[float], float]
 
 
@@ -31,10 +34,19 @@ def constant(value=1.0) -> Schedule:
     value : float
         The fraction of the KL weight, at least 0.
 
+    Returns
+    -------
+    Schedule
+        A function of the epoch, a number or an array of them.
+
     Raises
     ------
     ValueError
         If ``value`` is negative or not finite.
+
+    References
+    ----------
+    Taught in chapter 2, *Posterior collapse*, section *What collapse is not*.
 
     Examples
     --------
@@ -59,6 +71,11 @@ def linear(start, length, stop=1.0) -> Schedule:
     stop : float
         The fraction reached at ``start + length``, at least 0.
 
+    Returns
+    -------
+    Schedule
+        A function of the epoch, a number or an array of them.
+
     Raises
     ------
     ValueError
@@ -67,6 +84,7 @@ def linear(start, length, stop=1.0) -> Schedule:
     References
     ----------
     Sønderby et al. (2016), section 2.3; for the idea, Bowman et al. (2016), section 3.1.
+    Taught in chapter 5, *KL annealing*, section *The recipe*.
 
     Examples
     --------
@@ -82,8 +100,24 @@ def cosine(start, length, stop=1.0) -> Schedule:
     .. math:: w(e) = \tfrac{1}{2} w_\text{stop} (1 - \cos \pi t),
               \quad t = \operatorname{clip}((e - e_\text{start}) / T, 0, 1)
 
-    Parameters, errors
+    Parameters
+    ----------
+    start, length, stop : float
         As for :func:`linear`.
+
+    Returns
+    -------
+    Schedule
+        A function of the epoch, a number or an array of them.
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative or not finite.
+
+    References
+    ----------
+    Taught in chapter 5, *KL annealing*, section *The shape of the ramp*.
 
     Examples
     --------
@@ -100,13 +134,26 @@ def sigmoid(start, length, stop=1.0) -> Schedule:
               \quad s(u) = \frac{1}{1 + e^{-u}},
               \quad t = \operatorname{clip}((e - e_\text{start}) / T, 0, 1)
 
-    Parameters, errors
+    Parameters
+    ----------
+    start, length, stop : float
         As for :func:`linear`.
+
+    Returns
+    -------
+    Schedule
+        A function of the epoch, a number or an array of them.
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative or not finite.
 
     References
     ----------
     Bowman et al. (2016), figure 2, use a logistic curve over steps; here it is cut at
     :math:`\pm 6` and rescaled, so that the ramp has a beginning and an end.
+    Taught in chapter 5, *KL annealing*, section *The shape of the ramp*.
 
     Examples
     --------
@@ -133,6 +180,11 @@ def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
     stop : float
         The fraction reached, at least 0.
 
+    Returns
+    -------
+    Schedule
+        A function of the epoch, a number or an array of them.
+
     Raises
     ------
     ValueError
@@ -141,6 +193,7 @@ def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
     References
     ----------
     Fu et al. (2019).
+    Taught in chapter 5, *KL annealing*, section *The shape of the ramp*.
 
     Examples
     --------
@@ -178,6 +231,11 @@ def as_published(start, length) -> Schedule:
     length : int
         T, the number of additions meant to reach 1, at least 1.
 
+    Returns
+    -------
+    Schedule
+        A function of the epoch, a number or an array of them.
+
     Raises
     ------
     ValueError
@@ -186,6 +244,7 @@ def as_published(start, length) -> Schedule:
     References
     ----------
     Baby, "Implementing Variational Autoencoders: Insights and some tricks".
+    Taught in chapter 5, *KL annealing*, section *The callback as it was written*.
 
     Examples
     --------

@@ -52,6 +52,11 @@ class Recipe:
     learning_rate : float, optional
         Of Adam; by default that of the sweep.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
+
     Examples
     --------
     >>> Recipe("annealed", Objective(kl_weight=4.0), schedules.linear(1, 2)).kl_weights(4).tolist()
@@ -141,6 +146,11 @@ def sweep(
         models, or a layer cannot be vectorised.
     RuntimeError
         If an executor finished no replicate at all.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------

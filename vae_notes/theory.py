@@ -74,7 +74,8 @@ def spectrum(data):
 
     References
     ----------
-    Tipping & Bishop (1999), equation 5. Taught in chapter 2, *Posterior collapse*.
+    Tipping & Bishop (1999), equation 5.
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
 
     Examples
     --------
@@ -122,7 +123,7 @@ def active_units(data, noise_variance, latent_dim=None, threshold=0.0):
     References
     ----------
     Lucas et al. (2019), section 4; the criterion: Burda et al. (2016), section 5.2.
-    Taught in chapter 2, *Posterior collapse*.
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
 
     Examples
     --------
@@ -159,8 +160,8 @@ def kl_per_unit(data, noise_variance, latent_dim=None):
 
     References
     ----------
-    Follows from Tipping & Bishop (1999), equations 6 and 7. Taught in chapter 2, *Posterior
-    collapse*.
+    Follows from Tipping & Bishop (1999), equations 6 and 7.
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
 
     Examples
     --------
@@ -193,8 +194,8 @@ def z_mean_variance(data, noise_variance, latent_dim=None):
 
     References
     ----------
-    Follows from Tipping & Bishop (1999), equations 6 and 7. Taught in chapter 2, *Posterior
-    collapse*.
+    Follows from Tipping & Bishop (1999), equations 6 and 7.
+    Taught in chapter 2, *Posterior collapse*, section *How to measure it*.
 
     Examples
     --------
@@ -229,7 +230,9 @@ def elbo(data, noise_variance, latent_dim=None):
     References
     ----------
     Tipping & Bishop (1999), equation 4, at its maximum over W; that the ELBO reaches it: Lucas et
-    al. (2019), section 4. Taught in chapter 1, *The VAE objective*.
+    al. (2019), section 4.
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------
@@ -266,7 +269,9 @@ def maximum_likelihood_noise_variance(data, latent_dim):
 
     References
     ----------
-    Tipping & Bishop (1999), equation 8. Taught in chapter 1, *The VAE objective*.
+    Tipping & Bishop (1999), equation 8.
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------
@@ -294,11 +299,22 @@ class LinearVAE:
     Attributes
     ----------
     decoder_weights : array (D, N)
+        W, in units of the data.
     decoder_bias : array (N,)
+        b, in units of the data.
     encoder_weights : array (N, D)
+        V, in one over units of the data.
     encoder_bias : array (D,)
+        a, without unit.
     z_log_var : array (D,)
+        Log-variance of q(z|x), the same for every x.
     noise_variance : float
+        Of the decoder, in squared units of the data.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------
@@ -351,7 +367,9 @@ def optimal_parameters(x, latent_dim, noise_variance):
 
     References
     ----------
-    Tipping & Bishop (1999), equations 6 and 7 with R = I. Taught in chapter 1, *The VAE objective*.
+    Tipping & Bishop (1999), equations 6 and 7 with R = I.
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
 
     Examples
     --------
@@ -406,7 +424,8 @@ def log_marginal_likelihood(x, decoder_weights, decoder_bias, noise_variance):
 
     References
     ----------
-    Tipping & Bishop (1999), equation 3. Taught in chapter 1, *The VAE objective*.
+    Tipping & Bishop (1999), equation 3.
+    Taught in chapter 7, *Your own data*, section *Was the network worth it?*.
 
     Examples
     --------

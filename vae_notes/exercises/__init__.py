@@ -39,7 +39,7 @@ def check(exercise, answer):
 
     References
     ----------
-    Every chapter ends with its exercises.
+    Taught in chapter 1, *The VAE objective*, section *Exercises*; every chapter ends with its own.
 
     Examples
     --------

@@ -55,6 +55,10 @@ STYLE = {
 def style():
     """Make the book's style Matplotlib's default; a chapter calls it once, before its first figure.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The data*.
+
     Examples
     --------
     >>> import matplotlib

@@ -34,6 +34,10 @@ def image_grid(images, image_shape, columns=10, ax=None):
         If there is nothing to draw, an entry does not hold images of `image_shape`, a value is not
         finite, or `columns` is not positive.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The data*.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -97,6 +101,10 @@ def latent_plane(z_mean, labels=None, ax=None):
     ------
     ValueError
         If `z_mean` has not two columns, is not finite, or `labels` has another length.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *A first nonlinear VAE*.
 
     Examples
     --------
@@ -187,6 +195,10 @@ def latent_grid(side, extent=2.0):
     ValueError
         If `side` is below 2 or `extent` is not positive.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *A first nonlinear VAE*.
+
     Examples
     --------
     >>> latent_grid(2, extent=1.5).tolist()
@@ -227,6 +239,10 @@ def decoded_plane(images, image_shape, extent=2.0, ax=None):
     ValueError
         If the images are not of `image_shape`, not finite, or their number is not the square of 2
         or more.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *A first nonlinear VAE*.
 
     Examples
     --------

@@ -39,6 +39,11 @@ def curves(values, ylabel, epochs=None, ax=None):
     ValueError
         If there is no recipe, one has another rank or number of epochs, or a value is not finite.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -93,6 +98,10 @@ def estimate_against_exact(sample_counts, estimates, exact, ylabel, ax=None):
     ValueError
         If the lengths differ, a count is not positive, or a value is not finite.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The KL term, exactly*.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -142,6 +151,10 @@ def schedule(epochs, weights, ax=None):
     ------
     ValueError
         If there is no schedule, the lengths differ, or a weight is not finite.
+
+    References
+    ----------
+    Taught in chapter 5, *KL annealing*, section *The recipe*.
 
     Examples
     --------
@@ -193,6 +206,10 @@ def heat_map(values, row_labels, col_labels, xlabel, ylabel, label, number_forma
     ------
     ValueError
         If `values` is not a table of finite numbers, or the labels are not as many.
+
+    References
+    ----------
+    Taught in chapter 3, *The N-versus-D mismatch*, section *How large they are before training*.
 
     Examples
     --------

@@ -49,6 +49,10 @@ def spectrum(eigenvalues, noise_variance=None, ax=None):
         If the eigenvalues are not one row of finite numbers, one is negative or none is positive,
         or a noise variance is not positive.
 
+    References
+    ----------
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -132,6 +136,10 @@ def kl_per_unit(kl, predicted=None, ax=None):
     ValueError
         If `kl` has another rank, is not finite, or `predicted` is not of D numbers.
 
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *The four, side by side*.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -209,6 +217,11 @@ def by_seed(values, xlabel, ax=None):
     ValueError
         If there is no recipe, one is not one row of numbers, or a value is not finite.
 
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *Why the encoder can learn:
+    reparameterisation*.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -268,6 +281,10 @@ def predicted_against_measured(values, quantity, ax=None):
     ------
     ValueError
         If there is no group, a group is not a pair, its lengths differ, or a value is not finite.
+
+    References
+    ----------
+    Taught in chapter 3, *The N-versus-D mismatch*, section *Predicted against measured*.
 
     Examples
     --------

@@ -15,15 +15,15 @@ MOST_UNITS = 64
 def dial(spectra, objective=None, latent_dim=8):
     r"""The spectrum of the data, the noise variance of a loss across it, and what survives.
 
-    .. math:: \sigma^2 = c / 2, \qquad \text{unit } i \text{ survives where } \lambda_i > \sigma^2
+    .. math:: \sigma^2 = \beta / 2, \; \text{unit } i \text{ survives where } \lambda_i > \sigma^2
 
     The reader chooses the data set, both reductions, the KL weight and D; N follows the data.
 
     Parameters
     ----------
-    spectra : dict of str to array
-        By name, data of shape (n, N) or (n, ...), or a spectrum (N,), in squared units of the
-        data. The figure opens with the first.
+    spectra : dict of str to array (n, N), (n, ...) or (N,)
+        By name, data or their spectrum, in squared units of the data. The figure opens with the
+        first.
     objective : Objective, optional
         The reductions and the KL weight it opens with; sums with weight 1 by default.
     latent_dim : int
@@ -42,6 +42,7 @@ def dial(spectra, objective=None, latent_dim=8):
     References
     ----------
     Lucas et al. (2019), section 4.
+    Taught in chapter 4, *Sum or mean?*, section *Four reductions, one number*.
 
     Examples
     --------

@@ -47,6 +47,15 @@ class Interactive:
         A self-contained fragment: the numbers, the script, the style, and a still picture.
     text : str
         What the figure shows when it is opened, in words.
+
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *Four reductions, one number*.
+
+    Examples
+    --------
+    >>> Interactive(html="<p>still</p>", text="A figure in words.")
+    A figure in words.
     """
 
     html: str = field(repr=False)

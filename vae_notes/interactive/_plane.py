@@ -43,6 +43,10 @@ def latent_plane(models, image_shape):
         browser does not know, does not draw images of this shape, has weights that are not
         finite, or the weights together are too many for a page.
 
+    References
+    ----------
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that only training caused*.
+
     Examples
     --------
     >>> from vae_notes.networks import dense_decoder

@@ -44,6 +44,7 @@ def schedule(start=40, length=20, shape="linear", epochs=100):
     References
     ----------
     Bowman et al. (2016), section 3.1; Fu et al. (2019).
+    Taught in chapter 5, *KL annealing*, section *The callback as it was written*.
 
     Examples
     --------
