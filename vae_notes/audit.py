@@ -5,13 +5,12 @@ terms. Their ratio decides what the optimum is, their common factor only how fas
 gets there. :func:`audit` works out both and holds the ratio against the data.
 """
 
-import html
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from vae_notes import theory
+from vae_notes import _table, theory
 from vae_notes.data import check
 from vae_notes.objective import Objective
 
@@ -142,12 +141,7 @@ class Audit:
     __repr__ = __str__
 
     def _repr_html_(self):
-        cells = "".join(
-            f'<tr><th scope="row" style="text-align:left">{html.escape(name)}</th>'
-            f'<td style="text-align:left">{html.escape(value)}</td></tr>'
-            for name, value in self._rows()
-        )
-        return f"<table><tbody>{cells}</tbody></table><p>{html.escape(self.sentence)}</p>"
+        return _table.page(self._rows(), self.sentence)
 
 
 def audit(

@@ -1,13 +1,12 @@
 """What happened to the latent space: a VAE measured and held against the theory."""
 
 import functools
-import html
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from vae_notes import data, theory
+from vae_notes import _table, data, theory
 from vae_notes._keras import ops
 from vae_notes.model import in_batches
 from vae_notes.objective import kl_divergence
@@ -159,12 +158,7 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self):
-        cells = "".join(
-            f'<tr><th scope="row" style="text-align:left">{html.escape(name)}</th>'
-            f'<td style="text-align:left">{html.escape(value)}</td></tr>'
-            for name, value in self._rows()
-        )
-        return f"<table><tbody>{cells}</tbody></table><p>{html.escape(self.explanation)}</p>"
+        return _table.page(self._rows(), self.explanation)
 
 
 def diagnose(
