@@ -381,3 +381,16 @@ def test_fingerprint_sees_package_and_lock(tmp_path, monkeypatch):
         notebook = good_chapter()
     (tmp_path / "vae_notes" / "new.py").touch()
     assert execute.is_stale(notebook)
+
+
+def test_problems_of_a_run_with_another_seed():
+    notebook = good_chapter()
+    assert not list(execute.problems_in(notebook))
+    add_output("error", ename="ClaimFailed", evalue="3 of 8", traceback=[])(notebook)
+    add_output("stream", name="stdout", text="a\nExercise 1.1: not yet. Count again.\n")(notebook)
+    assert list(execute.problems_in(notebook)) == [
+        "ClaimFailed: 3 of 8",
+        "Exercise 1.1: not yet. Count again.",
+    ]
+    notebook.cells[3].metadata["tags"] = ["raises-exception"]
+    assert len(list(execute.problems_in(notebook))) == 1

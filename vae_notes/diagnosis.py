@@ -338,8 +338,8 @@ def _posterior(encode, x):
         )
     if not (np.isfinite(z_mean).all() and np.isfinite(z_log_var).all()):
         raise ValueError(
-            "The encoder gave NaN or infinity, so training has diverged: train again with a "
-            "smaller learning rate or scaled data."
+            "The encoder gave NaN or infinity: scale the data first, and if they are scaled, "
+            "training has diverged, so train again with a smaller learning rate."
         )
     return z_mean, z_log_var
 
