@@ -17,7 +17,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
-PAGES = sorted(HTML.glob("*.html"))
+PAGES = sorted(path for path in HTML.rglob("*.html") if "_static" not in path.parts)
 BROWSERS = [
     "chromium",
     "chromium-browser",
