@@ -3,9 +3,7 @@
 import base64
 import io
 import itertools
-import os
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -17,12 +15,6 @@ from vae_notes._keras import keras
 from vae_notes.interactive import _document, _plane
 from vae_notes.networks import conv_decoder, dense, dense_decoder
 
-BROWSERS = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-]
 SHAPE = (4, 3)
 
 
@@ -247,24 +239,6 @@ def test_refused_in_one_sentence(case):
 
 
 # In a browser.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium or Chrome of this machine's own."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        reason = "no browser: install chromium (Debian and Ubuntu: apt install chromium)"
-        if os.environ.get("VAE_NOTES_REQUIRE_BROWSER"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=executable, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,29 +1,14 @@
-"""The built pages, as files and in a real browser.
+"""The built pages, as files; test_browser.py opens them."""
 
-Skipped, with how to get it, where the book is not built or there is no browser; with the
-environment variable VAE_NOTES_REQUIRE_BROWSER set, as .ci/run sets it, that is a failure.
-"""
-
-import os
 import re
-import shutil
-from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from conftest import HTML, ROOT, refuse
 
-HTML = Path(__file__).parent.parent / "_build" / "html"
-PAGES = sorted([*HTML.glob("*.html"), *HTML.glob("api/*.html")])
-NOTEBOOKS = [path.name for path in HTML.parents[1].glob("book/*.ipynb")]
-BROWSERS = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-]
-WIDE, NARROW = 1280, 390
+NOTEBOOKS = {path.name: path for path in ROOT.glob("book/*.ipynb")}
 
 REMOTE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
 # What a browser loads without being asked: attribute by element.
@@ -52,21 +37,6 @@ LOADING_LINKS = {
     "preload",
     "stylesheet",
 }
-
-
-def unavailable(reason):
-    """Skip, or fail where these tests are required."""
-    if os.environ.get("VAE_NOTES_REQUIRE_BROWSER"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(params=PAGES or [None], ids=lambda path: path.stem if path else "none")
-def page(request):
-    """Each built page."""
-    if request.param is None:
-        unavailable("the book is not built: run `make book` first")
-    return request.param
 
 
 def read(path):
@@ -139,11 +109,6 @@ def broken_links(path, soup):
                 yield f"{link['href']} leads to no place on its page"
 
 
-def refuse(problems):
-    problems = list(problems)
-    assert not problems, "; ".join(problems)
-
-
 def test_no_remote_loads(page):
     refuse(remote_loads(read(page)))
 
@@ -165,9 +130,17 @@ def test_no_remote_styles():
         refuse(remote_styles(sheet.read_text(encoding="utf-8")))
 
 
+def test_chapters_can_be_downloaded(page):
+    """The download button gives the very notebook that the book stores."""
+    notebook = NOTEBOOKS.get(page.with_suffix(".ipynb").name)
+    links = [a["href"] for a in read(page).select("a.btn-download-source-button[href$='.ipynb']")]
+    given = [(page.parent / unquote(link)).read_bytes() for link in links]
+    assert given == ([notebook.read_bytes()] if notebook else [])
+
+
 def test_launch_buttons_lead_somewhere(page):
     """Only where _config.yml names the public address, and then to that address."""
-    address = yaml.safe_load((HTML.parents[1] / "_config.yml").read_text())["repository"]["url"]
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
     launched = re.findall(r"https://(?:colab|mybinder)[^\"]+", page.read_text(encoding="utf-8"))
     project = address.removeprefix("https://github.com/")
     assert all(address and f"/{project}/" in link for link in launched)
@@ -217,84 +190,3 @@ def test_check_accepts(check, tmp_path):
 @pytest.mark.parametrize(("check", "html"), BAD)
 def test_check_refuses(check, html, tmp_path):
     assert problems(check, GOOD + html, tmp_path)
-
-
-# In a browser.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium or Chrome of this machine's own."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        unavailable("no browser: install chromium (Debian and Ubuntu: apt install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=executable, args=options)
-        yield browser
-        browser.close()
-
-
-def visit(browser, path, scheme="light"):
-    """Open a page from disk, wide and narrow, and return what is wrong with it."""
-    wrong = []
-    context = browser.new_context(
-        viewport={"width": WIDE, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
-    )
-    tab = context.new_page()
-    tab.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
-    tab.on("requestfailed", lambda request: wrong.append(f"not loaded: {request.url}"))
-    tab.on(
-        "console",
-        lambda line: wrong.append(f"console: {line.text}") if line.type == "error" else None,
-    )
-    tab.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file:", "data:", "blob:"))
-            else wrong.append(f"request: {request.url}")
-        ),
-    )
-    tab.goto(path.as_uri(), wait_until="load")
-    tab.wait_for_function("() => !window.MathJax || MathJax.startup?.promise")
-    tab.evaluate("() => window.MathJax?.startup.promise")
-    formulas = tab.locator("span.math, div.math")
-    bare = formulas.filter(has_not=tab.locator("mjx-container")).count()
-    if bare:
-        wrong.append(f"{bare} of {formulas.count()} formulas are not set")
-    if tab.locator("mjx-merror").count():
-        wrong.append(f"bad mathematics: {tab.locator('mjx-merror').first.text_content()}")
-    for width in (WIDE, NARROW):
-        tab.set_viewport_size({"width": width, "height": 800})
-        reach = tab.evaluate("() => document.documentElement.scrollWidth")
-        if reach > width:
-            wrong.append(f"scrolls sideways: {reach} pixels at a width of {width}")
-    context.close()
-    return wrong
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_browser(browser, page, scheme):
-    refuse(visit(browser, page, scheme))
-
-
-@pytest.mark.parametrize(
-    ("html", "expected"),
-    [
-        ("<p>good</p>", None),
-        ('<img alt="A." src="https://example.invalid/a.png">', "request"),
-        ('<img alt="A." src="missing.png">', "not loaded"),
-        ("<script>console.error('careful')</script>", "console: careful"),
-        ("<script>missing()</script>", "script error"),
-        (r'<span class="math">\(x\)</span>', "1 of 1 formulas"),
-        ('<div style="width: 500px">wide</div>', "sideways"),
-    ],
-)
-def test_browser_refuses(browser, html, expected, tmp_path):
-    path = tmp_path / "page.html"
-    path.write_text(f'<!DOCTYPE html><html lang="en"><body>{html}</body></html>')
-    wrong = visit(browser, path)
-    assert any(expected in line for line in wrong) if expected else not wrong

@@ -3,18 +3,19 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import lock
+import nbformat
 import pytest
 import yaml
+from conftest import ROOT, install, run
+from nbformat.v4 import new_code_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = [
     *PROJECT["dependencies"],
@@ -30,13 +31,6 @@ PINS = {
     canonicalize_name(pin.name): str(pin.specifier).removeprefix("==")
     for pin in (Requirement(line) for line in LOCKED if not line.startswith("#"))
 }
-
-
-def run(*command, **options):
-    """Run a command without this test's own paths and return what it did."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MAKEFLAGS")}
-    options = {"env": environment, "capture_output": True, "text": True, "timeout": 300} | options
-    return subprocess.run(command, check=False, **options)
 
 
 @pytest.mark.parametrize("line", REQUIREMENTS)
@@ -61,10 +55,13 @@ def test_digest_sees_a_change(monkeypatch, tmp_path):
     assert lock.digest() == before
 
 
+# Everything else is imported in a moment; TensorFlow takes three seconds.
+NEED_TENSORFLOW = {"annealing", "balance", "diagnosis", "model", "replicates", "runs", "sweep"}
+MODULES = {path.stem for path in (ROOT / "vae_notes").glob("[!_.]*")}
+
+
 @pytest.mark.parametrize(
-    "name",
-    ["vae_notes"]
-    + [f"vae_notes.{name}" for name in ("data", "schedules", "theory", "claims", "figures")],
+    "name", ["vae_notes", *(f"vae_notes.{name}" for name in sorted(MODULES - NEED_TENSORFLOW))]
 )
 def test_imports_no_tensorflow(name, tmp_path):
     code = (
@@ -77,24 +74,14 @@ def test_imports_no_tensorflow(name, tmp_path):
 
 def test_wheel(tmp_path):
     """The wheel has every module, and they are found there and nowhere else."""
-    source, target = tmp_path / "source", tmp_path / "target"
-    shutil.copytree(
-        ROOT / "vae_notes", source / "vae_notes", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    built = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source)
-    assert built.returncode == 0, built.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    installed = run(*pip, "install", "--no-deps", "--target", target, wheel)
-    assert installed.returncode == 0, installed.stderr
+    target = tmp_path / "target"
+    install(target)
 
     def files(folder):
-        found = {path.relative_to(folder) for path in folder.rglob("*")}
+        found = {path.relative_to(folder) for path in (folder / "vae_notes").rglob("*")}
         return {path for path in found if "__pycache__" not in path.parts}
 
-    assert files(source / "vae_notes") == files(target / "vae_notes")
+    assert files(ROOT) == files(target)
     code = (
         f"import sys; sys.path.insert(0, {str(target)!r})\n"
         "import vae_notes, vae_notes.data, vae_notes.theory\n"
@@ -104,6 +91,30 @@ def test_wheel(tmp_path):
     imported = run(sys.executable, "-I", "-c", code, cwd=tmp_path)
     assert imported.returncode == 0, imported.stderr
     assert all(Path(line).is_relative_to(target) for line in imported.stdout.splitlines())
+
+
+def test_notebooks_run_as_downloaded(tmp_path):
+    """nbval, with this project's hooks: the package comes from the wheel, the folder is another."""
+    code = (
+        "import os, vae_notes\n"
+        f"for path in (os.getcwd(), vae_notes.__file__):\n"
+        f"    assert not path.startswith(({str(ROOT)!r}, {str(tmp_path)!r})), path\n"
+        "assert not os.listdir()"
+    )
+    notebook = new_notebook(cells=[new_code_cell(code, execution_count=1)])
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    options = ["-n", "1", "--dist", "loadfile", "--nbval", "--nbval-current-env"]
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", ROOT / "pyproject.toml"]
+    result = run(
+        *command,
+        "--rootdir",
+        tmp_path,
+        *options,
+        tmp_path / "x.ipynb",
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+    )
+    assert "1 passed" in result.stdout, result.stdout
 
 
 def tracked():
