@@ -246,7 +246,7 @@ def test_progress_bar_counts_steps(capsys):
         small_vae().fit(X, epochs=2, callbacks=callbacks, verbose=1)
         shown = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
         lines.append([t.strip() for t in re.split("[\b\r\n]+", shown) if "5/5" in t][-1])
-    fast, slow = (re.sub(r"\d+m?s", "time", line) for line in lines)
+    fast, slow = (re.sub(r"\d+[mu]?s", "time", line) for line in lines)
     assert fast == slow and "loss:" in fast
 
 
