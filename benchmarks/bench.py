@@ -129,7 +129,7 @@ def replicates(number, data_dim, hidden, latent_dim, batch_size, count):
     size = sum(int(np.prod(v.shape)) for v in vae.trainable_variables)
     tasks = [(Recipe("one", learning_rate=1e-3), seed) for seed in range(number)]
     steps = -(-count // batch_size)
-    epochs = epochs_of(steps)(512) if size < 1e5 else 1  # a call should not take a minute
+    epochs = epochs_of(steps)(512) if size < 1e5 else 4  # a call should not take a minute
     blocks = [_plan(block, vae, epochs) for block in _blocks(tasks, size, True)]
     work = Work(build, examples(data_dim, count), None, batch_size)
     program = Program(work, "gaussian", len(blocks[0].seeds), epochs)
