@@ -25,6 +25,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 
 from vae_notes import VAE, data, figures
 from vae_notes._keras import keras, ops, tf
@@ -298,6 +299,9 @@ def plot(results):
             if name in times:
                 draw(ax, y, times[name], ours=name in OURS)
         ax.set(xscale="log", title=case, xlabel="µs per replicate and step")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
         ax.margins(x=0.12, y=0.1)
     fig.savefig(PICTURE, dpi=150, metadata={"Software": None})
