@@ -50,25 +50,29 @@ def list_of_references(app, name, template, context, doctree):
         context["body"] = context["body"].replace(old, new)
 
 
-def icons_once(app, exception):
-    """Leave out the script that draws the icons over: the font has them.
+def mend_pages(app, exception):
+    """Put right what the theme writes after all hooks.
 
-    It is 1.5 MB a page, more than all else together but the mathematics.
+    The script that draws the icons over goes, for the font has them: it is
+    1.5 MB a page, more than all else together but the mathematics. What
+    unfolds a part of the table of contents gets a name.
     """
-    script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
-    if exception or not script.exists():
+    if exception or app.builder.format != "html":
         return
-    script.unlink()
+    static = Path(app.outdir) / "_static"
+    (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         text = re.sub(r"<script[^>]*/fontawesome\.js[^>]*></script>", "", text)
-        page.write_text(text, encoding="utf-8")
+        toggle = '<summary><span class="toctree-toggle"'
+        named = toggle.replace(">", ' aria-label="Pages of this part">', 1)
+        page.write_text(text.replace(toggle, named), encoding="utf-8")
 
 
 def setup(app):
     app.connect("config-inited", no_remote_scripts)
     app.connect("config-inited", no_dead_buttons)
     app.connect("builder-inited", copy_mathjax)
-    app.connect("build-finished", icons_once)
+    app.connect("build-finished", mend_pages)
     app.connect("html-page-context", list_of_references)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

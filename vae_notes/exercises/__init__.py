@@ -39,7 +39,7 @@ def check(exercise, answer):
 
     References
     ----------
-    Taught in chapter 1, *The VAE objective*, section *Exercises*; every chapter ends with its own.
+    Taught in chapter 1, *The VAE objective*, section *Exercises*. Every chapter ends with its own.
 
     Examples
     --------
