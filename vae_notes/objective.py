@@ -381,8 +381,9 @@ class Objective:
         .. math:: -\frac{R}{2 \sigma^2} - \frac{N}{2} \ln(2 \pi \sigma^2) - K
                   \quad\text{(Gaussian)}, \qquad -R - K \quad\text{(Bernoulli)}
 
-        Neither term is weighted and all constants are there, so this bounds log p(x) of the model
-        which the objective describes, whatever weight the KL term has at the moment.
+        R is the reconstruction term and K the KL term. Neither is weighted and all constants are
+        there, so this bounds log p(x) of the model which the objective describes, whatever weight
+        the KL term has at the moment.
 
         Parameters
         ----------

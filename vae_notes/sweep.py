@@ -109,8 +109,9 @@ def sweep(
     Parameters
     ----------
     build : callable
-        From ``seed=`` to (encoder, decoder), any Keras models whose layers TensorFlow can
-        vectorise, such as ``functools.partial(networks.dense, 64, 8)``.
+        From ``seed=`` to (encoder, decoder), Keras models, such as
+        ``functools.partial(networks.dense, 64, 8)``. With layers that TensorFlow cannot
+        vectorise, as convolutions, each replicate has a thread to itself.
     recipes : sequence of Recipe
         With different names. Each likelihood among them costs one compilation.
     x : array (n, ...)
@@ -143,7 +144,7 @@ def sweep(
     ValueError
         Before anything is compiled: if names or seeds repeat, the data is unusable, a batch is
         larger than the data, a schedule gives no weight, ``build`` returns shared or unseeded
-        models, or a layer cannot be vectorised.
+        models, or a layer can neither be vectorised nor compiled.
     RuntimeError
         If an executor finished no replicate at all.
 

@@ -4,12 +4,12 @@ Let the data have ``data_dim`` = N dimensions, mean :math:`\mu` and covariance e
 :math:`\lambda_1 \ge \dots \ge \lambda_N` with eigenvectors :math:`u_i`. A linear VAE with
 ``latent_dim`` = D units and Gaussian noise of variance :math:`\sigma^2` is
 
-.. math:: z \sim N(0, I_D), \qquad x \mid z \sim N(W^T z + b, \sigma^2 I_N), \qquad
+.. math:: z \sim N(0, I_D), \qquad x \mid z \sim N(W^T z + b, \sigma^2 I_N), \\
           q(z \mid x) = N(V^T x + a, \operatorname{diag} s^2),
 
-with ``W`` and ``V`` laid out as Keras kernels, (D, N) and (N, D). Its best ELBO is the likelihood
-of probabilistic PCA, and everything about the optimum can be read off the spectrum: unit i is in
-use exactly when :math:`\lambda_i > \sigma^2`.
+with s squared the posterior variances, and ``W`` and ``V`` laid out as Keras kernels, (D, N) and
+(N, D). Its best ELBO is the likelihood of probabilistic PCA, and everything about the optimum can
+be read off the spectrum: unit i is in use exactly when :math:`\lambda_i > \sigma^2`.
 
 Every ``data`` below is an array (n, N), or (n, ...) which is flattened, or directly a spectrum
 (N,). All is NumPy in float64; all information is in nats. ``latent_dim=None`` means as many units

@@ -13,11 +13,11 @@ LINES = ("-", "--", "-.", (0, (1, 1.4)))
 INK, GREY, FAINT = "#262626", "#595959", "#E4E4E4"
 
 STYLE = {
-    "figure.figsize": (6.4, 3.6),
-    "figure.dpi": 120,
+    "figure.figsize": (5.2, 3.2),  # letters of nine pixels and more on a telephone
+    "figure.dpi": 140,
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 120,
+    "savefig.dpi": 140,
     "savefig.facecolor": "white",
     "font.family": "DejaVu Sans",  # comes with Matplotlib, so that pages look alike everywhere
     "font.size": 10,
@@ -70,7 +70,7 @@ def style():
     matplotlib.rcParams.update(STYLE)
 
 
-def _axes(ax, width=6.4, height=3.6):
+def _axes(ax, width=5.2, height=3.2):
     if ax is not None:
         return ax
     return plt.subplots(figsize=(width, height), layout="constrained")[1]

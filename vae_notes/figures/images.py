@@ -132,12 +132,12 @@ def latent_plane(z_mean, labels=None, ax=None):
         ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor=GREY, linestyle="--", zorder=3))
         ax.annotate(
             f"{radius}$\\sigma$",
-            (0, -radius),
+            (0.7071 * radius, -0.7071 * radius),
             ha="center",
             va="center",
             color=GREY,
             fontsize=9,
-            zorder=4,
+            zorder=6,
             path_effects=[withStroke(linewidth=3, foreground="white")],
         )
     if labels is None:

@@ -168,7 +168,7 @@ def schedule(epochs, weights, ax=None):
     arrays = _named("weights", weights, 1)
     for name, array in arrays.items():
         _same_length(name, len(array), len(epochs), "epochs")
-    ax = _axes(ax, height=3.0)
+    ax = _axes(ax, height=2.7)
     for i, (name, array) in enumerate(arrays.items()):
         look = {**_look(i), "marker": None}
         ax.step(epochs, array, where="post", label=name, **look)
