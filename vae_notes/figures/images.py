@@ -64,10 +64,10 @@ def image_grid(images, image_shape, columns=10, ax=None):
     height, width = image_shape[:2]
     gap = _gap(width)
     canvas = _mosaic(strips, columns, gap)
-    inches = 5.2 / max(columns, 6)
+    inches = 4.1 / max(columns, 6)
     ax = _axes(
         ax,
-        width=1.2 + inches * columns,
+        width=1.1 + inches * columns,
         height=0.15 + inches * len(strips) * height / width,
     )
     _show(ax, canvas)
