@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib
 import nbval.kernel
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +95,11 @@ def unavailable(reason):
     if os.environ.get("VAE_NOTES_REQUIRE_BROWSER"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def read(path):
+    """Parse a page."""
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 def refuse(problems):

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urldefrag
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import HTML, ROOT, refuse
+from conftest import HTML, ROOT, read, refuse
 
 NOTEBOOKS = {path.name: path for path in ROOT.glob("book/*.ipynb")}
 
@@ -37,10 +37,6 @@ LOADING_LINKS = {
     "preload",
     "stylesheet",
 }
-
-
-def read(path):
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 # Each check yields one sentence a problem.

@@ -6,19 +6,16 @@ import inspect
 import json
 import re
 import textwrap
-from pathlib import Path
 
 import execute
 import nbformat
 import pytest
 import yaml
-from bs4 import BeautifulSoup
+from conftest import HTML, ROOT, read, refuse, unavailable
 
 import vae_notes
 
-ROOT = Path(__file__).parent.parent
 BOOK = ROOT / "book"
-HTML = ROOT / "_build" / "html"
 MODULES = {name: importlib.import_module(f"vae_notes.{name}") for name in vae_notes._MODULES}
 NAMES = [f"{name}.{of}" for name, module in MODULES.items() for of in module.__all__]
 TAUGHT = r"Taught in chapter (\d+), \*([^*]+)\*, section \*([^*]+)\*\."
@@ -129,11 +126,6 @@ def lesson_problems(text):
         yield f"chapter {number} is not called {title!r}"
     if not re.search(rf"^##+ {re.escape(section)}$", text, re.MULTILINE):
         yield f"chapter {number} has no section {section!r}"
-
-
-def refuse(problems):
-    problems = list(problems)
-    assert not problems, "; ".join(problems)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -247,12 +239,8 @@ def test_docstring_check(old, new, expected):
 @pytest.fixture
 def built():
     if not (HTML / "api").is_dir():
-        pytest.skip("the book is not built: run `make book` first")
+        unavailable("the book is not built: run `make book` first")
     return HTML
-
-
-def read(path):
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.mark.parametrize("module", vae_notes._MODULES)
