@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,18 @@ def test_by_step(kind):
 
 def test_any_function_of_the_epoch_is_a_schedule():
     assert fit(small_vae(), lambda epoch: 0.5**epoch, epochs=3)["kl_weight"] == [1, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("by", ["epoch", "step"])
+@pytest.mark.parametrize("weight", [math.nan, -1, math.inf, None])
+def test_no_epoch_is_trained_with_a_weight_that_is_none(weight, by):
+    """nan and -1 used to train in silence."""
+    vae = small_vae(jit_compile=False)
+    before = vae.get_weights()
+    with pytest.raises(ValueError, match=rf"schedule\(0\)={weight} is not a finite number of"):
+        fit(vae, lambda epoch: weight, by)
+    for was, now in zip(before, vae.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
 
 
 def test_refusals():

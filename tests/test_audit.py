@@ -12,7 +12,8 @@ from scipy import special
 from vae_notes import Objective, data
 from vae_notes.audit import audit
 from vae_notes.networks import dense
-from vae_notes.sweep import Recipe, sweep
+from vae_notes.recipes import Recipe
+from vae_notes.sweep import sweep
 
 EIGENVALUES = [4.0, 2.0, 1.0, 0.2, 0.1]
 dims = st.integers(1, 500)
@@ -61,22 +62,22 @@ def test_averages_over_some_axes_are_those_of_numpy():
 def test_a_common_factor_changes_no_prediction(factor, latent_dim):
     plain = audit(("sum", "mean"), 5, latent_dim, EIGENVALUES)
     scaled = audit(("sum", "mean"), 5, latent_dim, EIGENVALUES, factor=factor)
-    assert scaled.sentence == plain.sentence
+    assert scaled.explanation == plain.explanation
     assert scaled.weights[0] == pytest.approx(factor * plain.weights[0])
 
 
 def test_prediction_is_the_count_of_eigenvalues():
     found = audit(("sum", "sum"), 5, 4, data.linear_gaussian(EIGENVALUES, count=200_000))
-    assert found.predicted_active_units == 3 and found.collapses is False
-    assert found.predicted_kl == pytest.approx(0.5 * math.log(8 * 4 * 2), abs=0.02)
-    assert "the other 1 stay empty" in found.sentence
-    assert audit(("sum", "sum"), 5, 4).predicted_kl is None
+    assert found.predicted.active_units == 3 and found.collapses is False
+    assert found.predicted.kl == pytest.approx(0.5 * math.log(8 * 4 * 2), abs=0.02)
+    assert "the other 1 stay empty" in found.explanation
+    assert audit(("sum", "sum"), 5, 4).predicted is None
 
 
 @pytest.mark.parametrize("slack", [0.98, 1.02])
 def test_the_advice_against_collapse_is_right(slack):
     found = audit(("mean", "mean"), 5, 1, [1.0, 0.5, 0.1, 0.1, 0.1])  # sigma2 = 2.5
-    assert found.collapses and "divided by more than 2.5" in found.sentence
+    assert found.collapses and "divided by more than 2.5" in found.explanation
     mended = audit(Objective("mean", "mean", slack / 2.5), 5, 1, [1.0, 0.5, 0.1, 0.1, 0.1])
     assert mended.collapses == (slack > 1)
 
@@ -147,7 +148,7 @@ def test_bernoulli_vaes_collapse_above_the_threshold_and_not_below():
 def test_bernoulli_has_no_noise_variance():
     found = audit(Objective(likelihood="bernoulli"), (28, 28, 3), 2, mean_axes=-1)
     assert found.noise_variance is None and found.collapses is None and found.beta == 3
-    assert "no noise variance" in found.sentence and "none (Bernoulli)" in str(found)
+    assert "no noise variance" in found.explanation and "none (Bernoulli)" in str(found)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
@@ -155,7 +156,7 @@ def test_bernoulli_has_no_noise_variance():
 def test_prints_as_text_and_html(likelihood, x):
     found = audit(Objective(likelihood=likelihood), 64, 8, x)
     text, page = str(found), found._repr_html_()
-    assert text.endswith(found.sentence) and repr(found) == text
+    assert text.endswith(found.explanation) and repr(found) == text
     assert page.startswith("<table>") and page.count("<tr>") == len(text.splitlines()) - 1
     assert 'scope="row"' in page
 
@@ -165,11 +166,11 @@ def test_prints_as_text_and_html(likelihood, x):
     [
         (lambda: audit("mean", 64, 8), "objective='mean' is no objective"),
         (lambda: audit(("mean", "max"), 64, 8), "kl='max' is unknown"),
-        (lambda: audit(("sum", "sum"), 0, 8), "data_dim=0 is not a number of dimensions"),
-        (lambda: audit(("sum", "sum"), 64, 8, factor=0), "factor=0 is no weight"),
+        (lambda: audit(("sum", "sum"), 0, 8), "data_dim=0 is not a whole number of at least 1"),
+        (lambda: audit(("sum", "sum"), 64, 8, factor=0), "factor=0 is not a finite number above 0"),
         (
             lambda: audit(("sum", "sum"), 64, 8, reconstruction_weight=-1.0),
-            "reconstruction_weight=-1.0 is no weight",
+            "reconstruction_weight=-1.0 is not a finite",
         ),
         (lambda: audit(("sum", "sum"), 64, 8, mean_axes=1), "are not axes of an example of shape"),
         (

@@ -29,21 +29,21 @@ def test_the_optimum_measures_what_the_theory_predicts(noise_variance):
     encode, decode = optimal(objective)
     report = diagnose(encode, X, decode=decode, objective=objective, draws=64)
     assert report.verdict == "healthy"
-    assert report.active_units == report.predicted_active_units
+    assert report.active_units == report.predicted.active_units
     np.testing.assert_allclose(
-        np.sort(report.kl_per_unit)[::-1], report.predicted_kl_per_unit, rtol=1e-3, atol=1e-5
+        np.sort(report.kl_per_unit)[::-1], report.predicted.kl_per_unit, rtol=1e-3, atol=1e-5
     )
-    assert report.elbo == pytest.approx(report.linear_elbo, abs=0.05)
+    assert report.elbo == pytest.approx(report.predicted.elbo, abs=0.05)
 
 
 def test_collapse_by_objective_and_by_training():
     blind = lambda x: (np.zeros((len(x), 4)), np.zeros((len(x), 4)))  # noqa: E731
     asked = diagnose(blind, X, objective=Objective("mean", "sum", kl_weight=2))  # sigma2 = 5
     assert asked.verdict == "collapsed because the objective asked for it"
-    assert asked.predicted_active_units == 0 and "no optimiser or schedule" in asked.explanation
+    assert asked.predicted.active_units == 0 and "no optimiser or schedule" in asked.explanation
     unasked = diagnose(blind, X, objective=Objective())
     assert unasked.verdict == "collapsed although the objective did not ask for it"
-    assert unasked.predicted_active_units == 3 and "anneal" in unasked.explanation
+    assert unasked.predicted.active_units == 3 and "anneal" in unasked.explanation
     assert diagnose(blind, X).verdict == "collapsed"
 
 
@@ -68,7 +68,7 @@ def test_bernoulli_has_no_prediction():
     objective = Objective(likelihood="bernoulli")
     encode = lambda x: (x[:, :2], np.zeros((len(x), 2)))  # noqa: E731
     report = diagnose(encode, X, objective=objective, decode=lambda z: 0 * X)
-    assert report.predicted_active_units is None and report.verdict == "healthy"
+    assert report.predicted is None and report.verdict == "healthy"
     assert report.elbo == pytest.approx(-5 * math.log(2) - report.kl, rel=1e-4)
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from vae_notes._keras import tf
-from vae_notes.noise import across_devices, batch_order, standard_normal
+from vae_notes._noise import across_devices, batch_order, standard_normal
 
 
 def test_draws_are_standard_normal():

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from vae_notes import VAE, KLAnnealing, Objective, data, networks, replicates, schedules
+from vae_notes import VAE, KLAnnealing, Objective, _replicates, data, networks, schedules
 from vae_notes._keras import keras, tf
-from vae_notes.noise import batch_order, standard_normal
-from vae_notes.sweep import Recipe, _blocks, sweep
+from vae_notes._noise import batch_order, standard_normal
+from vae_notes.likelihoods import Gaussian
+from vae_notes.recipes import Recipe
+from vae_notes.sweep import Plan, _in_blocks, _width, sweep
 
 DIGITS = data.digits()
 X, HELD_OUT = DIGITS[:147], DIGITS[1000:1045]  # the last batches have 19 and 13 examples
@@ -179,15 +181,15 @@ def test_divergence_stays_where_it_is():
 
 
 def test_an_interrupt_keeps_the_epochs_done(monkeypatch, runs):
-    monkeypatch.setattr(replicates, "CALL_STEPS", 1)  # an epoch a call
-    advance = replicates.Program.advance
+    monkeypatch.setattr(_replicates, "CALL_STEPS", 1)  # an epoch a call
+    advance = _replicates.Program.advance
 
     def interrupted(self, block, first, state):
         if first == 2 and block.seeds[0]:  # some blocks may have done more by then
             raise KeyboardInterrupt
         return advance(self, block, first, state)
 
-    monkeypatch.setattr(replicates.Program, "advance", interrupted)
+    monkeypatch.setattr(_replicates.Program, "advance", interrupted)
     with pytest.warns(UserWarning, match="Interrupted: 2 of 3 epochs are done"):
         kept = sweep(BUILD, RECIPES[:1], X, seeds=range(4), **SWEEP)
     for seed in range(4):
@@ -201,19 +203,19 @@ def test_an_interrupt_keeps_the_epochs_done(monkeypatch, runs):
     def at_once(self, block, first, state):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(replicates.Program, "advance", at_once)
+    monkeypatch.setattr(_replicates.Program, "advance", at_once)
     with pytest.raises(KeyboardInterrupt):
         sweep(BUILD, RECIPES[:1], X, seeds=range(4), **SWEEP)
 
 
 def test_progress(capsys, monkeypatch):
-    monkeypatch.setattr(replicates.Program, "__init__", pretend)
+    monkeypatch.setattr(_replicates.Program, "__init__", pretend)
     for progress in (True, False):
         sweep(BUILD, RECIPES[:1], X, epochs=3, seeds=[0], progress=progress)
         assert ("3/3" in capsys.readouterr().out) == progress
 
 
-def pretend(self, work, likelihood, width, epochs):
+def pretend(self, work, likelihood, width):
     """A program that trains nothing."""
     self.x, self.build, self.width, self.chunk = work.x, work.build, width, 1
     self.held_out = None
@@ -270,7 +272,7 @@ def test_a_worker_compiles_once(narrow, monkeypatch):
         compiled.append(arguments)
         init(self, *arguments)
 
-    monkeypatch.setattr(replicates.Program, "__init__", counted)
+    monkeypatch.setattr(_replicates.Program, "__init__", counted)
     for _ in range(2):  # sweeps
         with ThreadPoolExecutor(1) as executor:
             sweep(BUILD, RECIPES[:1], X, epochs=1, seeds=[0, 1, 2], executor=executor)
@@ -313,7 +315,7 @@ class Frail(ThreadPoolExecutor):
     ],
 )
 def test_an_executor_that_stops(error, reason, narrow, monkeypatch):
-    monkeypatch.setattr(replicates.Program, "__init__", pretend)
+    monkeypatch.setattr(_replicates.Program, "__init__", pretend)
     with Frail(error) as executor, pytest.warns(UserWarning, match=rf"seed 1 .{reason}.; recipe"):
         kept = sweep(BUILD, RECIPES[:1], X, epochs=1, seeds=[0, 1, 2], executor=executor)
     assert list(kept.runs) == [("plain", 0)]
@@ -337,28 +339,43 @@ def test_nothing_trained(monkeypatch):
 
 
 @given(
-    tasks=st.lists(st.integers(), min_size=1, max_size=60, unique=True),
-    size=st.integers(1, 10**6),
-    vectorises=st.booleans(),
+    replicates=st.lists(st.integers(), min_size=1, max_size=60, unique=True),
+    most=st.integers(1, 80),
 )
-def test_blocks_are_equal_and_complete(tasks, size, vectorises):
-    blocks = _blocks(tasks, size, vectorises)
+def test_blocks_are_equal_and_complete(replicates, most):
+    blocks = _in_blocks(replicates, most)
     (width,) = {len(block) for block in blocks}
-    assert list(dict.fromkeys(task for block in blocks for task in block)) == tasks
-    assert width == 1 or (vectorises and 16 * size * width <= 2**21)
-    assert sum(map(len, blocks)) - len(tasks) < width
+    assert list(dict.fromkeys(one for block in blocks for one in block)) == replicates
+    assert width <= most
+    assert sum(map(len, blocks)) - len(replicates) < width
+
+
+@given(size=st.integers(1, 10**6))
+def test_a_block_fits_the_cache(size):
+    """Weights, gradients and both moments are four float32 each, unless one is too large alone."""
+    width = _width([np.zeros(size, np.float32)])
+    assert width == 1 or 16 * size * width <= 2**21 < 16 * size * (width + 1)
 
 
 def test_a_gpu_gets_one_block(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a " + kind])
-    assert _blocks([*range(40)], 10**6, True) == [[*range(40)]]
+    replicates = [*range(40)]
+    assert _in_blocks(replicates, _width([np.zeros(10**6)])) == [replicates]
+
+
+@pytest.mark.parametrize("build, width", [(BUILD, 5), (lambda seed: conv(seed=seed), 1)])
+def test_what_does_not_vectorise_has_a_thread_to_itself(build, width, monkeypatch):
+    monkeypatch.setattr("vae_notes.sweep.processors", lambda: 2)
+    x = X if width > 1 else X.reshape(-1, 8, 8, 1)
+    plan = Plan(build, RECIPES[:1], x, epochs=1, seeds=range(10))
+    assert {len(block.seeds) for block in plan.blocks} == {width}
 
 
 def test_the_program_holds_the_data_once():
     """Memory grows with the weights of the replicates, not with their data."""
     width, x = 6, np.zeros((2560, 64), np.float32)
-    work = replicates.Work(BUILD, x, x[:320], 32)
-    program = replicates.Program(work, "gaussian", width, 100)
+    work = _replicates.Work(BUILD, x, x[:320], 32, 100)
+    program = _replicates.Program(work, Gaussian(), width)
     definition = program.run.graph.as_graph_def(add_shapes=True)
     nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
     sizes = [
@@ -419,20 +436,35 @@ GOOD = dict(build=BUILD, recipes=RECIPES[:1], x=X, epochs=1)
         (dict(recipes=[]), "There are no recipes"),
         (dict(recipes=[Objective()]), "recipes holds a Objective: give Recipe"),
         (dict(recipes=[Recipe(3)]), "recipe 3 is not named by a string"),
-        (dict(recipes=[Recipe("a", learning_rate=0.0)]), "recipe 'a' has learning_rate=0.0"),
-        (dict(learning_rate=np.nan), "learning_rate=nan: give a number above 0"),
-        (dict(recipes=[Recipe("a", schedule=lambda e: -1.0)]), "recipe 'a' gives -1.0 for epoch 0"),
-        (dict(recipes=[Recipe("a", schedule=lambda e: np.nan)]), "recipe 'a' gives nan for epoch"),
-        (dict(recipes=[Recipe("a", schedule=lambda e: [1, 2])]), r"recipe 'a' gives \[1, 2\] for"),
-        (dict(recipes=[Recipe("a", schedule=lambda e: None)]), "recipe 'a' gives None for"),
+        (
+            dict(recipes=[Recipe("a", learning_rate=0.0)]),
+            "learning_rate of recipe 'a'=0.0 is not a finite number above 0",
+        ),
+        (dict(learning_rate=np.nan), "learning_rate of recipe 'plain'=nan is not"),
+        (
+            dict(recipes=[Recipe("a", schedule=lambda e: -1.0)]),
+            "recipe 'a': schedule.0.=-1.0 is not",
+        ),
+        (
+            dict(recipes=[Recipe("a", schedule=lambda e: np.nan)]),
+            "recipe 'a': schedule.0.=nan is not",
+        ),
+        (
+            dict(recipes=[Recipe("a", schedule=lambda e: [1, 2])]),
+            r"recipe 'a': schedule.0.=.1, 2. is not",
+        ),
+        (
+            dict(recipes=[Recipe("a", schedule=lambda e: None)]),
+            "recipe 'a': schedule.0.=None is not",
+        ),
         (dict(seeds=[1, 2, 1]), "seeds has 1 more than once"),
         (dict(seeds=[]), "There are no seeds"),
-        (dict(seeds=[-1]), "seed -1 is no seed"),
-        (dict(seeds=[0.5]), "seed 0.5 is no seed"),
-        (dict(epochs=0), "epochs=0 is no number of epochs"),
-        (dict(epochs=1.5), "epochs=1.5 is no number of epochs"),
-        (dict(batch_size=148), "batch_size=148 does not fit 147 examples: give 1 to 147"),
-        (dict(batch_size=0), "batch_size=0 does not fit"),
+        (dict(seeds=[-1]), "seed=-1 is not a whole number from 0 to 2147483647"),
+        (dict(seeds=[0.5]), "seed=0.5 is not a whole number"),
+        (dict(epochs=0), "epochs=0 is not a whole number of at least 1"),
+        (dict(epochs=1.5), "epochs=1.5 is not a whole number"),
+        (dict(batch_size=148), "batch_size=148 is not a whole number from 1 to 147"),
+        (dict(batch_size=0), "batch_size=0 is not a whole number from 1"),
         (dict(x=X[:0]), "empty"),
         (dict(x=np.where(X > 0.9, np.nan, X)), "NaN"),
         (dict(x=X.reshape(-1, 8, 8)), "data of shape .64,., but x has .8, 8."),
@@ -453,6 +485,6 @@ def test_bad_input(change, message, monkeypatch):
     def compiles(*_):
         raise AssertionError("something was compiled")
 
-    monkeypatch.setattr(replicates.Program, "__init__", compiles)
+    monkeypatch.setattr(_replicates.Program, "__init__", compiles)
     with pytest.raises(ValueError, match=message):
         sweep(**(GOOD | change))

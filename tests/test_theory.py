@@ -336,16 +336,40 @@ def test_another_unit_never_lowers_the_elbo(eigenvalues, noise, latent_dim):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: theory.active_units([1.0], 0.0), "noise_variance=0.0 is not a positive finite"),
-        (lambda: theory.active_units([1.0], -1), "noise_variance=-1 is not a positive finite"),
-        (lambda: theory.elbo([1.0], math.inf), "noise_variance=inf is not a positive finite"),
-        (lambda: theory.elbo([1.0], math.nan), "noise_variance=nan is not a positive finite"),
-        (lambda: theory.elbo([1.0], "half"), "noise_variance='half' is not a positive finite"),
-        (lambda: theory.kl_per_unit([1.0], 1.0, 0), "latent_dim=0 is not a count of units"),
-        (lambda: theory.kl_per_unit([1.0], 1.0, 2.5), "latent_dim=2.5 is not a count of units"),
-        (lambda: theory.kl_per_unit([1.0], 1.0, True), "latent_dim=True is not a count of units"),
-        (lambda: theory.active_units([1.0], 1.0, threshold=1.0), "threshold=1.0 is not a var"),
-        (lambda: theory.active_units([1.0], 1.0, threshold=-0.1), "threshold=-0.1 is not a var"),
+        (
+            lambda: theory.active_units([1.0], 0.0),
+            "noise_variance=0.0 is not a finite number above 0",
+        ),
+        (
+            lambda: theory.active_units([1.0], -1),
+            "noise_variance=-1 is not a finite number above 0",
+        ),
+        (lambda: theory.elbo([1.0], math.inf), "noise_variance=inf is not a finite number above 0"),
+        (lambda: theory.elbo([1.0], math.nan), "noise_variance=nan is not a finite number above 0"),
+        (
+            lambda: theory.elbo([1.0], "half"),
+            "noise_variance='half' is not a finite number above 0",
+        ),
+        (
+            lambda: theory.kl_per_unit([1.0], 1.0, 0),
+            "latent_dim=0 is not a whole number of at least 1",
+        ),
+        (
+            lambda: theory.kl_per_unit([1.0], 1.0, 2.5),
+            "latent_dim=2.5 is not a whole number of at least 1",
+        ),
+        (
+            lambda: theory.kl_per_unit([1.0], 1.0, True),
+            "latent_dim=True is not a whole number of at least 1",
+        ),
+        (
+            lambda: theory.active_units([1.0], 1.0, threshold=1.0),
+            "threshold=1.0 is not a finite number of at least 0 and below 1",
+        ),
+        (
+            lambda: theory.active_units([1.0], 1.0, threshold=-0.1),
+            "threshold=-0.1 is not a finite number",
+        ),
         (lambda: theory.spectrum([2.0, -0.5]), "holds -0.5, but a covariance has no eigenvalue"),
         (lambda: theory.spectrum([-1.0]), "holds -1, but a covariance has no eigenvalue"),
         (lambda: theory.spectrum([1.0, math.nan]), r"the spectrum.* is not one of finite numbers"),

@@ -16,6 +16,7 @@ _HOME = {
 }
 _MODULES = (
     "data",
+    "likelihoods",
     "objective",
     "montecarlo",
     "schedules",
@@ -23,6 +24,7 @@ _MODULES = (
     "networks",
     "model",
     "annealing",
+    "recipes",
     "sweep",
     "runs",
     "diagnosis",

@@ -1,6 +1,12 @@
 """KL annealing: a Keras callback that asks a schedule for the KL weight."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from vae_notes import _check
 from vae_notes._keras import keras
+from vae_notes.schedules import Schedule
 
 __all__ = ["KLAnnealing"]
 
@@ -25,7 +31,8 @@ class KLAnnealing(keras.callbacks.Callback):
     ------
     ValueError
         If ``schedule`` cannot be called or ``by`` is neither; when training starts, if the model
-        has no KL weight, or the number of steps is needed and unknown.
+        has no KL weight, or the number of steps is needed and unknown; before an epoch or step for
+        which the schedule gives no finite number of at least 0.
 
     References
     ----------
@@ -44,37 +51,36 @@ class KLAnnealing(keras.callbacks.Callback):
     [0.0, 0.0, 0.5, 1.0]
     """
 
-    def __init__(self, schedule, by="epoch"):
+    def __init__(self, schedule: Schedule, by: str = "epoch") -> None:
         super().__init__()
         if not callable(schedule):
             raise ValueError(
                 f"schedule={schedule!r} cannot be called: give one of vae_notes.schedules."
             )
-        if by not in ("epoch", "step"):
-            raise ValueError(f"by={by!r} is unknown: choose 'epoch' or 'step'.")
+        _check.one_of("by", by, ("epoch", "step"))
         self.schedule = schedule
         self.by = by
         self.epoch = 0
         if by == "step":  # else there is no such hook, and whole epochs run in one program
             self.on_train_batch_begin = self._on_step
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         if not hasattr(self.model, "kl_weight"):
             raise ValueError(
                 f"KLAnnealing was given to a {type(self.model).__name__} without a kl_weight: "
                 f"train a vae_notes.VAE with it."
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
         self._set(epoch)
 
-    def _on_step(self, batch, logs=None):
+    def _on_step(self, batch: int, logs: Any = None) -> None:
         if not self.params.get("steps"):
             raise ValueError(
                 "by='step' was asked for data of unknown length: give fit a steps_per_epoch."
             )
         self._set(self.epoch + batch / self.params["steps"])
 
-    def _set(self, epoch):
-        self.model.kl_weight = self.model.objective.kl_weight * self.schedule(epoch)
+    def _set(self, epoch: float) -> None:
+        self.model.kl_weight = self.model.objective.kl_weight_at(epoch, self.schedule)

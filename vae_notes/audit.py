@@ -6,29 +6,30 @@ gets there. :func:`audit` works out both and holds the ratio against the data.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from vae_notes import _table, theory
-from vae_notes.data import check
+from vae_notes import _check, theory
+from vae_notes._report import Printed
+from vae_notes.likelihoods import Likelihood
 from vae_notes.objective import Objective
 
 __all__ = ["Audit", "audit"]
 
-THRESHOLD = 0.01  # of an active unit, as in the diagnosis
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Audit:
+class Audit(Printed):
     """What :func:`audit` found; prints as text in a terminal and as a table in a notebook.
 
     Attributes
     ----------
     data_dim, latent_dim : int
         N and D.
-    likelihood : str
-        "gaussian" or "bernoulli".
+    likelihood : Likelihood
+        Of the decoder.
     weights : (float, float)
         On the summed reconstruction term and on the summed KL term, common factor included.
     beta : float
@@ -37,10 +38,8 @@ class Audit:
         Of the Gaussian decoder, beta / 2; None if Bernoulli.
     largest_eigenvalue : float or None
         What the noise variance is to be compared with; if Bernoulli, what beta is.
-    predicted_kl_per_unit : array (D,) or None
-        Of the best linear VAE on the data, in nats; None without data or if Bernoulli.
-    predicted_active_units : int or None
-        How many of its units are active.
+    predicted : Prediction or None
+        What the best linear VAE does on the data; None without data or if Bernoulli.
 
     References
     ----------
@@ -49,61 +48,55 @@ class Audit:
     Examples
     --------
     >>> found = audit(("sum", "sum"), data_dim=3, latent_dim=2, data=[4.0, 1.0, 0.1])
-    >>> found.predicted_active_units, found.collapses
+    >>> found.predicted.active_units, found.collapses
     (2, False)
     """
 
     data_dim: int
     latent_dim: int
-    likelihood: str
-    weights: tuple
+    likelihood: Likelihood
+    weights: tuple[float, float]
     beta: float
     noise_variance: float | None = None
     largest_eigenvalue: float | None = None
-    predicted_kl_per_unit: np.ndarray | None = None
-    predicted_active_units: int | None = None
+    predicted: theory.Prediction | None = None
+
+    _width = 36
 
     @property
-    def predicted_kl(self):
-        """KL divergence of the best linear VAE, summed over units, in nats."""
-        if self.predicted_kl_per_unit is None:
-            return None
-        return float(self.predicted_kl_per_unit.sum())
-
-    @property
-    def collapses(self):
+    def collapses(self) -> bool | None:
         """Whether every unit does; if Bernoulli, whether the collapsed VAE is a local optimum."""
         if self.largest_eigenvalue is None:
             return None
-        level = self.beta if self.noise_variance is None else self.noise_variance
-        return bool(self.largest_eigenvalue <= level)
+        return bool(self.largest_eigenvalue <= self.likelihood.critical_variance(self.beta))
 
     @property
-    def sentence(self):
+    def explanation(self) -> str:
         """What was found, in words."""
-        if self.likelihood == "bernoulli":
-            return self._bernoulli_sentence()
+        if self.noise_variance is None:
+            return self._without_noise_variance()
         assumed = (
             f"The loss takes every data value to carry noise of variance {self.noise_variance:.4g}"
         )
-        if self.collapses is None:
+        if self.predicted is None:
             return f"{assumed}; count the eigenvalues of your data above it."
         if self.collapses:
-            excess = self.noise_variance / self.largest_eigenvalue
+            largest = self.predicted.largest_eigenvalue
             return (
-                f"{assumed}, and no direction of these data varies more than "
-                f"{self.largest_eigenvalue:.3g}: every unit collapses, unless the KL weight is "
-                f"divided by more than {excess:.3g}."
+                f"{assumed}, and no direction of these data varies more than {largest:.3g}: every "
+                f"unit collapses, unless the KL weight is divided by more than "
+                f"{self.noise_variance / largest:.3g}."
             )
-        units = self.predicted_active_units
+        units = self.predicted.active_units
         count = f"{units} unit is" if units == 1 else f"{units} units are"
         words = f"{assumed}: {count} worth their price to a linear VAE"
         surplus = self.latent_dim - units
         return words + (f", and the other {surplus} stay empty." if surplus else ", all it has.")
 
-    def _bernoulli_sentence(self):
+    def _without_noise_variance(self) -> str:
+        kind = self.likelihood.name.title()
         words = (
-            f"A Bernoulli decoder has no noise variance; the loss weighs the KL term with "
+            f"A {kind} decoder has no noise variance; the loss weighs the KL term with "
             f"beta = {self.beta:.4g}"
         )
         if self.collapses is None:
@@ -115,45 +108,37 @@ class Audit:
             else "a collapsed VAE is no optimum, though how many units stay is not predicted"
         )
         return (
-            f"{words}, which the largest eigenvalue of the data in Bernoulli units, "
+            f"{words}, which the largest eigenvalue of the data in {kind} units, "
             f"{self.largest_eigenvalue:.3g}, {which}: {then}."
         )
 
-    def _rows(self):
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        kind = self.likelihood.name.title()
         yield "dimensions", f"N = {self.data_dim}, D = {self.latent_dim}"
         yield "weights on the sums", " and ".join(f"{w:.3g}" for w in self.weights)
         yield "beta", f"{self.beta:.4g}"
-        none = "none (Bernoulli)"
-        yield (
-            "noise variance",
-            none if self.noise_variance is None else f"{self.noise_variance:.4g}",
-        )
+        if self.noise_variance is None:
+            yield "noise variance", f"none ({kind})"
+        else:
+            yield "noise variance", f"{self.noise_variance:.4g}"
         if self.largest_eigenvalue is not None:
-            where = "" if self.noise_variance else ", Bernoulli units"
+            where = "" if self.noise_variance else f", {kind} units"
             yield f"largest eigenvalue{where}", f"{self.largest_eigenvalue:.3g}"
-        if self.predicted_active_units is not None:
-            yield "predicted active units", f"{self.predicted_active_units} of {self.latent_dim}"
-            yield "predicted KL, nats", f"{self.predicted_kl:.2f}"
-
-    def __str__(self):
-        return "\n".join([*(f"{name:<36} {value}" for name, value in self._rows()), self.sentence])
-
-    __repr__ = __str__
-
-    def _repr_html_(self):
-        return _table.page(self._rows(), self.sentence)
+        if self.predicted is not None:
+            yield "predicted active units", f"{self.predicted.active_units} of {self.latent_dim}"
+            yield "predicted KL, nats", f"{self.predicted.kl:.2f}"
 
 
 def audit(
-    objective,
-    data_dim,
-    latent_dim,
-    data=None,
+    objective: Objective | tuple[str, str],
+    data_dim: int | Sequence[int],
+    latent_dim: int,
+    data: ArrayLike | None = None,
     *,
-    reconstruction_weight=1.0,
-    factor=1.0,
-    mean_axes=None,
-):
+    reconstruction_weight: float = 1.0,
+    factor: float = 1.0,
+    mean_axes: int | Sequence[int] | None = None,
+) -> Audit:
     r"""Say what a loss assumes, and which latent units it can keep on given data.
 
     The loss is, for each example and averaged over the batch,
@@ -218,44 +203,28 @@ def audit(
     """
     if not isinstance(objective, Objective):
         objective = _from_reductions(objective)
-    for name, value in (("reconstruction_weight", reconstruction_weight), ("factor", factor)):
-        if not (isinstance(value, (int, float)) and 0 < value < math.inf):
-            raise ValueError(f"{name}={value!r} is no weight: give a number above 0.")
+    _check.number("reconstruction_weight", reconstruction_weight, above=0)
+    _check.number("factor", factor, above=0)
     shape = tuple(data_dim) if isinstance(data_dim, (tuple, list)) else (data_dim,)
     data_dim = math.prod(shape)
     averaged = _averaged(shape, mean_axes, objective)
     beta = objective.beta(data_dim, latent_dim) * averaged / reconstruction_weight
-    # The same loss once more, with both terms summed: Objective knows the rest.
-    summed = Objective(kl_weight=beta, likelihood=objective.likelihood)
     own, _ = objective.weights(data_dim, latent_dim)
     common = factor * reconstruction_weight * own / averaged
-    found = dict(
-        data_dim=data_dim,
-        latent_dim=latent_dim,
-        likelihood=objective.likelihood,
-        weights=(common, common * beta),
-        beta=beta,
-    )
-    if objective.likelihood == "gaussian":
-        found |= _gaussian(summed.noise_variance(data_dim, latent_dim), data_dim, latent_dim, data)
-    elif data is not None:
-        found["largest_eigenvalue"] = _spectrum(_bernoulli_units(data), data_dim)[0]
-    return Audit(**found)
+    likelihood = objective.likelihood
+    noise_variance = likelihood.noise_variance(beta)
+    found = Audit(data_dim, latent_dim, likelihood, (common, common * beta), beta, noise_variance)
+    if data is None:
+        return found
+    if noise_variance is None:
+        spectrum = _spectrum(likelihood.standardised(data), data_dim)
+        return replace(found, largest_eigenvalue=float(spectrum[0]))
+    predicted = theory.predict(_spectrum(data, data_dim), noise_variance, latent_dim)
+    largest = predicted.largest_eigenvalue
+    return replace(found, largest_eigenvalue=largest, predicted=predicted)
 
 
-def _gaussian(noise_variance, data_dim, latent_dim, data):
-    found = dict(noise_variance=noise_variance)
-    if data is not None:
-        spectrum = _spectrum(data, data_dim)
-        found["largest_eigenvalue"] = float(spectrum[0])
-        found["predicted_kl_per_unit"] = theory.kl_per_unit(spectrum, noise_variance, latent_dim)
-        found["predicted_active_units"] = theory.active_units(
-            spectrum, noise_variance, latent_dim, THRESHOLD
-        )
-    return found
-
-
-def _spectrum(data, data_dim):
+def _spectrum(data: ArrayLike, data_dim: int) -> theory.Floats:
     spectrum = theory.spectrum(data)
     if len(spectrum) != data_dim:
         raise ValueError(
@@ -265,21 +234,7 @@ def _spectrum(data, data_dim):
     return spectrum
 
 
-def _bernoulli_units(data):
-    """Data minus their mean p, in standard deviations of a Bernoulli variable of mean p."""
-    x = check(data).astype(np.float64).reshape(len(data), -1)
-    if x.min() < 0 or x.max() > 1:
-        raise ValueError(
-            f"The data range from {x.min():.3g} to {x.max():.3g}, but a Bernoulli decoder is for "
-            f"[0, 1]: scale them, or use squared errors."
-        )
-    p = x.mean(axis=0)
-    deviation = np.sqrt(p * (1 - p))
-    # A pixel that is always 0 or always 1 has nothing to say.
-    return np.divide(x - p, deviation, out=np.zeros_like(x), where=deviation > 0)
-
-
-def _from_reductions(reductions):
+def _from_reductions(reductions: Any) -> Objective:
     if not isinstance(reductions, (tuple, list)) or len(reductions) != 2:
         raise ValueError(
             f"objective={reductions!r} is no objective: give an Objective, or two reductions such "
@@ -288,7 +243,7 @@ def _from_reductions(reductions):
     return Objective(*reductions)
 
 
-def _averaged(shape, axes, objective):
+def _averaged(shape: tuple[int, ...], axes: Any, objective: Objective) -> int:
     """Over how many values the errors are averaged beyond what the objective says."""
     if axes is None:
         return 1

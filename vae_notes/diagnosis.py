@@ -2,14 +2,20 @@
 
 import functools
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 
-from vae_notes import _table, data, theory
+from vae_notes import _check, data, theory
 from vae_notes._keras import ops
+from vae_notes._noise import reparameterised
+from vae_notes._report import Printed
 from vae_notes.model import in_batches
-from vae_notes.objective import kl_divergence
+from vae_notes.objective import Objective, kl_divergence
 
 __all__ = ["Report", "diagnose", "mutual_information"]
 
@@ -20,7 +26,7 @@ COLLAPSED = "collapsed"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Printed):
     """What :func:`diagnose` measured; prints as text in a terminal and as a table in a notebook.
 
     Attributes
@@ -39,14 +45,8 @@ class Report:
         Mean over examples of the error summed over N.
     elbo : float or None
         In nats per example, unweighted.
-    noise_variance : float or None
-        Of the Gaussian decoder that the objective amounts to.
-    predicted_kl_per_unit : array (D,) or None
-        What the best linear VAE has, largest first, in nats.
-    predicted_active_units : int or None
-        How many units the best linear VAE keeps.
-    linear_elbo : float or None
-        The ELBO of the best linear VAE, in nats per example.
+    predicted : Prediction or None
+        What the best linear VAE does; None unless the objective is that of a Gaussian decoder.
 
     References
     ----------
@@ -70,72 +70,70 @@ class Report:
     mutual_information_ceiling: float
     reconstruction: float | None = None
     elbo: float | None = None
-    noise_variance: float | None = None
-    predicted_kl_per_unit: np.ndarray | None = None
-    predicted_active_units: int | None = None
-    linear_elbo: float | None = None
+    predicted: theory.Prediction | None = None
+
+    _width = 25
 
     @property
-    def kl(self):
+    def kl(self) -> float:
         """Mean KL divergence, summed over units, in nats."""
         return float(self.kl_per_unit.sum())
 
     @property
-    def active_units(self):
+    def active_units(self) -> int:
         """Number of active units."""
         return int(self.active.sum())
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """The finding, in a few words."""
-        predicted = self.predicted_active_units
-        if predicted is None:
+        if self.predicted is None:
             return HEALTHY if self.active_units else COLLAPSED
+        predicted = self.predicted.active_units
         if self.active_units >= max(predicted, 1) or self._beats_linear:
             return HEALTHY
         return COLLAPSED_BY_TRAINING if predicted else COLLAPSED_BY_OBJECTIVE
 
     @property
-    def _beats_linear(self):
+    def _beats_linear(self) -> bool:
         """A nonlinear decoder may put into few units what a linear one spreads over many."""
-        return bool(self.active_units and self.elbo is not None and self.elbo > self.linear_elbo)
+        known = self.elbo is not None and self.predicted is not None
+        return bool(self.active_units and known and self.elbo > self.predicted.elbo)
 
     @property
-    def explanation(self):
+    def explanation(self) -> str:
         """The finding in one sentence, with its reasons."""
         kept = f"{self.active_units} of {self.latent_dim} units are active"
-        predicted = self.predicted_active_units
-        if self.verdict == HEALTHY and predicted is None:
+        if self.verdict == HEALTHY and self.predicted is None:
             return f"{kept}."
+        if self.predicted is None:
+            return (
+                f"{kept}; without a Gaussian objective there is no prediction to say who caused it."
+            )
+        predicted, noise_variance = self.predicted.active_units, self.predicted.noise_variance
         if self.verdict == HEALTHY:
             words = f"{kept}; the best linear VAE keeps {predicted}"
             surplus = self.latent_dim - self.active_units
             return words + (f", so the other {surplus} are not missed." if surplus else ".")
-        if self.verdict == COLLAPSED:
-            return (
-                f"{kept}; without a Gaussian objective there is no prediction to say who caused it."
-            )
         if self.verdict == COLLAPSED_BY_OBJECTIVE:
             return (
-                f"{kept}: the objective amounts to a noise variance of {self.noise_variance:.3g}, "
+                f"{kept}: the objective amounts to a noise variance of {noise_variance:.3g}, "
                 f"and no direction of the data varies more than that; no optimiser or schedule "
                 f"mends it, a smaller KL weight or summed errors do."
             )
         return (
             f"{kept}, but {predicted} direction{'s' * (predicted > 1)} of the data var"
             f"{'y' if predicted > 1 else 'ies'} more than the noise variance "
-            f"{self.noise_variance:.3g}: the optimum is elsewhere; anneal the KL weight, or train "
+            f"{noise_variance:.3g}: the optimum is elsewhere; anneal the KL weight, or train "
             f"a shallower network."
         )
 
-    def _rows(self):
+    def _rows(self) -> Iterator[tuple[str, str]]:
         yield "verdict", self.verdict
-        predicted = self.predicted_active_units
-        foretold = "" if predicted is None else f" (predicted: {predicted})"
+        predicted = self.predicted
+        foretold = "" if predicted is None else f" (predicted: {predicted.active_units})"
         yield "active units", f"{self.active_units} of {self.latent_dim}{foretold}"
-        foretold = (
-            "" if predicted is None else f" (predicted: {self.predicted_kl_per_unit.sum():.2f})"
-        )
+        foretold = "" if predicted is None else f" (predicted: {predicted.kl:.2f})"
         yield "KL, nats", f"{self.kl:.2f}{foretold}"
         largest = np.sort(self.kl_per_unit)[::-1][:8]
         more = " ..." if self.latent_dim > 8 else ""
@@ -146,32 +144,23 @@ class Report:
         if self.reconstruction is not None:
             yield "reconstruction, summed", f"{self.reconstruction:.3g}"
         if self.elbo is not None:
-            foretold = "" if predicted is None else f" (best linear VAE: {self.linear_elbo:.2f})"
+            foretold = "" if predicted is None else f" (best linear VAE: {predicted.elbo:.2f})"
             yield "ELBO, nats", f"{self.elbo:.2f}{foretold}"
-        if self.noise_variance is not None:
-            yield "noise variance", f"{self.noise_variance:.3g}"
-
-    def __str__(self):
-        lines = [f"{name:<25} {value}" for name, value in self._rows()]
-        return "\n".join([*lines, self.explanation])
-
-    __repr__ = __str__
-
-    def _repr_html_(self):
-        return _table.page(self._rows(), self.explanation)
+        if predicted is not None:
+            yield "noise variance", f"{predicted.noise_variance:.3g}"
 
 
 def diagnose(
-    model_or_encode,
-    x,
+    model_or_encode: Any,
+    x: ArrayLike,
     *,
-    decode=None,
-    objective=None,
-    threshold=0.01,
-    draws=8,
-    seed=0,
-    spectrum=None,
-):
+    decode: Callable[[NDArray], Any] | None = None,
+    objective: Objective | None = None,
+    threshold: float = theory.ACTIVE,
+    draws: int = 8,
+    seed: int = 0,
+    spectrum: ArrayLike | None = None,
+) -> Report:
     r"""Measure what a VAE's latent units carry, and say why if they carry nothing.
 
     A unit is active when the variance over the data of its posterior mean exceeds ``threshold``.
@@ -223,8 +212,7 @@ def diagnose(
     >>> report.active_units, report.verdict
     (0, 'collapsed because the objective asked for it')
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold={threshold!r} is no variance between 0 and 1: give one.")
+    _check.number("threshold", threshold, above=0, below=1)
     encode = model_or_encode
     if hasattr(model_or_encode, "encode"):
         vae = model_or_encode
@@ -239,7 +227,18 @@ def diagnose(
     z_mean_variance = z_mean.var(axis=0)
     per_unit = np.asarray(kl_divergence(z_mean, z_log_var), float).mean(axis=0)
     information, ceiling = mutual_information(z_mean, z_log_var, seed=seed)
-    measured = dict(
+    reconstruction = elbo = predicted = None
+    if objective is not None and decode is not None:
+        reconstruction = _reconstruction(objective, decode, x, z_mean, z_log_var, draws, seed)
+        kl = float(per_unit.sum())
+        elbo = objective.elbo(reconstruction, kl, data_dim, latent_dim)
+    if objective is not None:
+        beta = objective.beta(data_dim, latent_dim)
+        noise_variance = objective.likelihood.noise_variance(beta)
+        if noise_variance is not None:
+            known = x if spectrum is None else spectrum
+            predicted = theory.predict(known, noise_variance, latent_dim, threshold)
+    return Report(
         data_dim=data_dim,
         latent_dim=latent_dim,
         kl_per_unit=per_unit,
@@ -247,26 +246,15 @@ def diagnose(
         active=z_mean_variance > threshold,
         mutual_information=information,
         mutual_information_ceiling=ceiling,
+        reconstruction=reconstruction,
+        elbo=elbo,
+        predicted=predicted,
     )
-    if objective is not None and decode is not None:
-        reconstruction = _reconstruction(objective, decode, x, z_mean, z_log_var, draws, seed)
-        measured["reconstruction"] = reconstruction
-        measured["elbo"] = objective.elbo(
-            reconstruction, float(per_unit.sum()), data_dim, latent_dim
-        )
-    if objective is not None and objective.likelihood == "gaussian":
-        noise_variance = objective.noise_variance(data_dim, latent_dim)
-        spectrum = theory.spectrum(x if spectrum is None else spectrum)
-        measured["noise_variance"] = noise_variance
-        measured["predicted_kl_per_unit"] = theory.kl_per_unit(spectrum, noise_variance, latent_dim)
-        measured["predicted_active_units"] = theory.active_units(
-            spectrum, noise_variance, latent_dim, threshold
-        )
-        measured["linear_elbo"] = theory.elbo(spectrum, noise_variance, latent_dim)
-    return Report(**measured)
 
 
-def mutual_information(z_mean, z_log_var, batch=1024, seed=0):
+def mutual_information(
+    z_mean: ArrayLike, z_log_var: ArrayLike, batch: int = 1024, seed: int = 0
+) -> tuple[float, float]:
     r"""Estimate of the mutual information of x and z under q, from one batch.
 
     .. math:: \frac{1}{M} \sum_i \ln \frac{q(z_i|x_i)}{\frac{1}{M} \sum_j q(z_i|x_j)},
@@ -308,21 +296,20 @@ def mutual_information(z_mean, z_log_var, batch=1024, seed=0):
         chosen = random.choice(len(z_mean), batch, replace=False)
         z_mean, z_log_var = z_mean[chosen], z_log_var[chosen]
     noise = random.standard_normal(z_mean.shape)
-    z = z_mean + np.exp(z_log_var / 2) * noise
+    z = reparameterised(z_mean, z_log_var, noise)
     log_q = np.zeros((len(z), len(z)))  # (M, M): ln q(z_i | x_j), without the common constant
     for point, mean, log_var in zip(z.T, z_mean.T, z_log_var.T, strict=True):
         log_q -= 0.5 * ((point[:, None] - mean) ** 2 * np.exp(-log_var) + log_var)
-    largest = log_q.max(axis=1, keepdims=True)
-    log_mixture = largest[:, 0] + np.log(np.exp(log_q - largest).mean(axis=1))
+    log_mixture = logsumexp(log_q, axis=1) - math.log(len(z))
     return float(np.mean(np.diag(log_q) - log_mixture)), math.log(len(z))
 
 
-def _generator(seed):
+def _generator(seed: int) -> np.random.Generator:
     """Noise of its own: with the plain seed it could repeat the noise that made the data."""
     return np.random.default_rng([seed, 0x6E6F697365])
 
 
-def _posterior(encode, x):
+def _posterior(encode: Callable[[NDArray], Any], x: NDArray) -> tuple[NDArray, NDArray]:
     """z_mean and z_log_var of the reader's function, or one sentence on what is wrong."""
     latent = encode(x)
     if not isinstance(latent, (tuple, list)) or len(latent) != 2:
@@ -344,12 +331,20 @@ def _posterior(encode, x):
     return z_mean, z_log_var
 
 
-def _reconstruction(objective, decode, x, z_mean, z_log_var, draws, seed):
+def _reconstruction(
+    objective: Objective,
+    decode: Callable[[NDArray], Any],
+    x: NDArray,
+    z_mean: NDArray,
+    z_log_var: NDArray,
+    draws: int,
+    seed: int,
+) -> float:
     """Mean over examples and draws of the summed reconstruction error."""
     random = _generator(seed)
     total = 0.0
     for _ in range(draws):
-        z = z_mean + np.exp(z_log_var / 2) * random.standard_normal(z_mean.shape)
+        z = reparameterised(z_mean, z_log_var, random.standard_normal(z_mean.shape))
         decoded = np.asarray(decode(z.astype(np.float32)))
         error, _ = objective.terms(x, decoded, z_mean, z_log_var)
         total += float(ops.mean(error))

@@ -1,14 +1,19 @@
 """The variational autoencoder as a Keras model."""
 
+from __future__ import annotations
+
 import math
+import os
 import zipfile
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from vae_notes import data
-from vae_notes import epochs as whole_epochs
+from vae_notes import _check, data
 from vae_notes._keras import keras, ops, tf
-from vae_notes.noise import across_devices, batch_order, standard_normal
+from vae_notes._noise import across_devices, reparameterised, standard_normal
+from vae_notes._whole_epochs import WholeEpochs
 from vae_notes.objective import Objective, weighted_loss
 
 __all__ = ["VAE", "Sampling"]
@@ -40,33 +45,33 @@ class Sampling(keras.layers.Layer):
     3.0
     """
 
-    def __init__(self, seed=0, **kwargs):
+    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.seed = seed
         self.noise = keras.random.SeedGenerator(seed)
 
-    def call(self, z_mean, z_log_var):  # (B, D), (B, D) -> (B, D)
+    def call(self, z_mean: Any, z_log_var: Any) -> Any:  # (B, D), (B, D) -> (B, D)
         count, latent_dim = ops.shape(z_mean)
         total, first = across_devices(count)  # every device draws for all, and takes its part
         noise = standard_normal((total, latent_dim), self.noise.next())[first : first + count]
-        return z_mean + ops.exp(0.5 * z_log_var) * noise
+        return reparameterised(z_mean, z_log_var, noise, ops.exp)
 
-    def restart(self):
+    def restart(self) -> None:
         """Let the noise begin again from the seed."""
         self.noise.state.assign(ops.array([self.seed, 0], self.noise.state.dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         store["noise"] = ops.convert_to_numpy(self.noise.state)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         self.noise.state.assign(store["noise"])
 
 
 @keras.saving.register_keras_serializable(package="vae_notes")
-class VAE(keras.Model):
+class VAE(WholeEpochs):
     r"""A variational autoencoder: an encoder, a decoder and the objective that trains them.
 
     Parameters
@@ -113,7 +118,14 @@ class VAE(keras.Model):
     (3, 64)
     """
 
-    def __init__(self, encoder, decoder, objective=None, seed=0, **kwargs):
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: Any,
+        objective: Objective | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.encoder = encoder
         self.decoder = decoder
@@ -132,12 +144,11 @@ class VAE(keras.Model):
         self.trackers = {
             name: keras.metrics.Mean(name=name) for name in ("loss", "reconstruction", "kl")
         }
-        self.data_shape = None
-        self.epoch = 0
+        self.data_shape: tuple[int, ...] | None = None
         if getattr(encoder, "inputs", None):
             self.build(encoder.input_shape)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Check that encoder and decoder fit each other and data of this shape."""
         x = keras.KerasTensor((None, *input_shape[1:]))
         latent = self.encoder(x)
@@ -170,22 +181,22 @@ class VAE(keras.Model):
         self.built = True
 
     @property
-    def data_dim(self):
+    def data_dim(self) -> int:
         """N, the number of values in one example."""
         return math.prod(self.data_shape)
 
     @property
-    def kl_weight(self):
+    def kl_weight(self) -> Any:
         """The KL weight in force, a Keras variable; assign a number to change it."""
         return self._kl_weight
 
     @kl_weight.setter
-    def kl_weight(self, value):
+    def kl_weight(self, value: float) -> None:
         self._kl_weight.assign(value)
 
     # Training
 
-    def compile(self, optimizer="adam", **kwargs):
+    def compile(self, optimizer: Any = "adam", **kwargs: Any) -> None:
         """As for any Keras model, without a loss: that is the objective.
 
         Raises
@@ -198,50 +209,37 @@ class VAE(keras.Model):
                 f"compile was given loss={kwargs['loss']!r}, but a VAE's loss is its objective: "
                 f"leave it out and choose Objective(reconstruction, kl, kl_weight)."
             )
-        super().compile(optimizer=optimizer, **kwargs)
-        self.asked = {"jit_compile": "auto", "steps_per_execution": 1} | kwargs
-        self.compiled_epochs = {}
+        super().compile(optimizer, **kwargs)
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        **kwargs,
-    ):
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        **kwargs: Any,
+    ) -> Any:
         """As for any Keras model; arrays in memory run whole epochs in one compiled program.
 
         The order of the examples is a function of the model's seed and the epoch. A callback
         that wants to see each batch gets to see it, at the price of the speed.
         """
         for name in ("class_weight", "sample_weight"):
-            if kwargs.get(name) is not None:
+            if kwargs.pop(name, None) is not None:
                 raise ValueError(f"A VAE weighs all examples alike: leave out {name}.")
         x = self._checked(x, y)
         if validation_data is not None:
             validation_data = self._checked(validation_data)
-        options = dict(epochs=epochs, verbose=verbose, **kwargs)
-        if not isinstance(x, np.ndarray) or kwargs.get("steps_per_epoch") is not None:
-            return super().fit(
-                x,
-                batch_size=batch_size,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                shuffle=shuffle if isinstance(x, np.ndarray) else False,  # datasets: no warning
-                **options,
-            )
-        if validation_data is None and validation_split:
+        elif validation_split and isinstance(x, np.ndarray):
             kept = int(len(x) * (1 - validation_split))
             if not 0 < kept < len(x):
                 raise ValueError(
@@ -249,70 +247,36 @@ class VAE(keras.Model):
                     f"empty: give a fraction that leaves both some."
                 )
             x, validation_data = x[:kept], x[kept:]
-        callbacks = [
-            _Epoch(),
-            *keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or []),
-        ]
-        batch_size = batch_size or 32
-        options |= dict(callbacks=callbacks, validation_data=validation_data, shuffle=False)
-        options["validation_batch_size"] = kwargs.get("validation_batch_size") or batch_size
-        steps = math.ceil(len(x) / batch_size)
+        elif validation_split:
+            kwargs["validation_split"] = validation_split  # Keras says why not, of a dataset
+        options = dict(validation_data=validation_data, shuffle=shuffle, **kwargs)
+        return super().fit(x, batch_size, epochs, verbose, callbacks, **options)
 
-        def order():
-            count = len(x)
-            return batch_order(self.seed, self.epoch, count) if shuffle else np.arange(count)
-
-        if not self._runs_whole_epochs(callbacks, whole_epochs.TRAIN):
-            return super().fit(whole_epochs.batches(x, order, batch_size), **options)
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-        epoch, tensor = self._whole_epoch(self.train_step, x, batch_size), tf.constant(x)
-        train = lambda _: epoch(tensor, tf.constant(order(), tf.int32))  # noqa: E731
-        with whole_epochs.instead(self, train, steps, "train") as dataset:
-            return super().fit(dataset, **options)
-
-    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
+    def evaluate(
+        self,
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        **kwargs: Any,
+    ) -> Any:
         """As for any Keras model, on the same noise each time."""
         x = self._checked(x, y)
         self.test_sampling.restart()
-        options = dict(verbose=verbose, **kwargs)
-        callbacks = kwargs.get("callbacks")
-        callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or [])
-        whole = isinstance(x, np.ndarray) and kwargs.get("steps") is None
-        if not (whole and self._runs_whole_epochs(callbacks, whole_epochs.TEST)):
-            return super().evaluate(x, batch_size=batch_size, **options)
-        options.pop("_use_cached_eval_dataset", None)  # how fit asks for the same data once more
-        batch_size = batch_size or 32
-        epoch, tensor = self._whole_epoch(self.test_step, x, batch_size), tf.constant(x)
-        test = lambda _: epoch(tensor, tf.range(len(x)))  # noqa: E731
-        with whole_epochs.instead(self, test, math.ceil(len(x) / batch_size), "test") as dataset:
-            return super().evaluate(dataset, **options)
+        return super().evaluate(x, batch_size, verbose, **kwargs)
 
-    def _runs_whole_epochs(self, callbacks, hooks):
-        one_device = self.distribute_strategy.num_replicas_in_sync == 1
-        one_step = self.asked["steps_per_execution"] == 1 and not self.run_eagerly
-        return one_device and one_step and not whole_epochs.watches_batches(callbacks, hooks)
-
-    def _whole_epoch(self, step, x, batch_size):
-        key = f"{step.__name__} {x.shape} {batch_size}"
-        if key not in self.compiled_epochs:
-            asked = self.asked["jit_compile"]
-            compiled = False if not whole_epochs.supports_xla(self) else asked
-            self.compiled_epochs[key] = whole_epochs.WholeEpoch(step, x, batch_size, compiled)
-        return self.compiled_epochs[key]
-
-    def predict(self, x, **kwargs):
+    def predict(self, x: Any, **kwargs: Any) -> NDArray[np.float32]:
         """As for any Keras model; what :meth:`call` gives, an array of the shape of ``x``."""
         return super().predict(self._checked(x), **kwargs)
 
-    def terms(self, x, sampling):
+    def terms(self, x: Any, sampling: Any) -> tuple[Any, Any]:
         """Reconstruction and KL term of each example, (B,) each, for one draw of z."""
         z_mean, z_log_var = self.encoder(x, training=sampling is self.sampling)
         z = sampling(z_mean, z_log_var)
         decoded = self.decoder(z, training=sampling is self.sampling)
         return self.objective.terms(x, decoded, z_mean, z_log_var)
 
-    def train_step(self, batch):
+    def train_step(self, batch: Any) -> Any:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         with tf.GradientTape() as tape:
             terms = self.terms(x, self.sampling)
@@ -326,17 +290,17 @@ class VAE(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._track(loss, *terms)
 
-    def test_step(self, batch):
+    def test_step(self, batch: Any) -> Any:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         terms = self.terms(x, self.test_sampling)
         return self._track(self._loss(*terms), *terms)
 
-    def _loss(self, reconstruction, kl):
+    def _loss(self, reconstruction: Any, kl: Any) -> Any:
         weights = self.objective.weights(self.data_dim, self.latent_dim, self._kl_weight)
         # regularisers of layers, if any, count in training and validation
         return weighted_loss(reconstruction, kl, weights) + sum(self.losses)
 
-    def _track(self, loss, reconstruction, kl):
+    def _track(self, loss: Any, reconstruction: Any, kl: Any) -> Any:
         examples = ops.shape(kl)[0]
         for name, value in {"loss": loss, "reconstruction": reconstruction, "kl": kl}.items():
             mean = ops.where(examples > 0, ops.mean(value), 0.0)  # a device may have none
@@ -350,10 +314,10 @@ class VAE(keras.Model):
         return logs
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[Any]:
         return list(self.trackers.values())
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, Any]:
         logs = {name: tracker.result() for name, tracker in self.trackers.items()}
         reconstruction, kl = logs["reconstruction"], logs["kl"]
         logs["elbo"] = self.objective.elbo(reconstruction, kl, self.data_dim, self.latent_dim)
@@ -362,34 +326,34 @@ class VAE(keras.Model):
 
     # Use
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """The decoder's mean for the mean of q(z|x)."""
         z_mean, _ = self.encoder(x, training=training)
-        return self._mean(self.decoder(z_mean, training=training))
+        return self._mean(z_mean, training)
 
-    def encode(self, x):
+    def encode(self, x: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and log-variance of q(z|x), arrays (n, D)."""
         return in_batches(self.encoder, self._checked(x))
 
-    def decode(self, z):
+    def decode(self, z: ArrayLike) -> NDArray[np.float32]:
         """The decoder's mean for latent points (n, D), an array of the shape of data."""
         z = data.check(z, (self.latent_dim,))
-        return in_batches(lambda z, training: self._mean(self.decoder(z, training=training)), z)
+        return in_batches(self._mean, z)
 
-    def reconstruct(self, x):
+    def reconstruct(self, x: ArrayLike) -> NDArray[np.float32]:
         """The decoder's mean for the mean of q(z|x), an array of the shape of ``x``."""
         return in_batches(self, self._checked(x))
 
-    def sample(self, n, seed=None):
+    def sample(self, n: int, seed: int | None = None) -> NDArray[np.float32]:
         """Decode ``n`` draws from the prior; with a seed, always the same ones."""
         standard = np.zeros((n, self.latent_dim), "float32")  # mean and log-variance of the prior
         prior = self.prior if seed is None else Sampling(seed)
         return self.decode(ops.convert_to_numpy(prior(standard, standard)))
 
-    def _mean(self, decoded):
-        return ops.sigmoid(decoded) if self.objective.likelihood == "bernoulli" else decoded
+    def _mean(self, z: Any, training: bool | None) -> Any:
+        return self.objective.likelihood.mean(self.decoder(z, training=training))
 
-    def _checked(self, x, y=None):
+    def _checked(self, x: Any, y: None = None) -> Any:
         """Arrays pass the one validator; datasets and generators are left to Keras."""
         if y is not None:
             raise ValueError(
@@ -406,17 +370,17 @@ class VAE(keras.Model):
 
     # Saving
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **keras.layers.Layer.get_config(self),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
-            "objective": vars(self.objective).copy(),
+            "objective": self.objective.get_config(),
             "seed": self.seed,
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> VAE:
         parts = {
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("encoder", "decoder")
@@ -424,7 +388,7 @@ class VAE(keras.Model):
         return cls(**{**config, **parts, "objective": Objective(**config["objective"])})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> VAE:
         """Load a saved VAE with its optimiser state and KL weight.
 
         Raises
@@ -437,31 +401,19 @@ class VAE(keras.Model):
         try:
             model = keras.saving.load_model(path)
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"{path} cannot be loaded ({reason}): it is damaged or needs custom layers; save "
-                f"the model again or register its layers."
+                f"{path} cannot be loaded ({_check.reason(error)}): it is damaged or needs custom "
+                f"layers; save the model again or register its layers."
             ) from error
         if not isinstance(model, cls):
             raise ValueError(f"{path} holds a {type(model).__name__}: give the file of a VAE.")
         return model
 
 
-def in_batches(model, x, size=1024):
+def in_batches(model: Any, x: NDArray, size: int = 1024) -> Any:
     """A model's outputs for all of ``x``, as arrays; several outputs as a tuple of them."""
     # Keras's predict would trace anew for each model, and warn about it.
     parts = [model(x[i : i + size], training=False) for i in range(0, len(x), size)]
     if isinstance(parts[0], (list, tuple)):
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
     return np.concatenate(parts)
-
-
-class _Epoch(keras.callbacks.Callback):
-    """Tells the model which epoch it is in, so that resumed runs go on with its batches."""
-
-    def on_train_begin(self, logs=None):
-        # Keras has its iterator by now; evaluate and predict in callbacks should see no other value
-        self.model.steps_per_execution = self.model.asked["steps_per_execution"]
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.epoch = epoch

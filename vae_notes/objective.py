@@ -9,95 +9,24 @@ unit. "Sum or mean?" is a choice of the two weights and of nothing else. For squ
 pair is a noise variance, :math:`\sigma^2 = w_\text{KL} / (2 w_\text{rec})`.
 """
 
-import math
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from vae_notes import _check, likelihoods
 from vae_notes._keras import ops
+from vae_notes.likelihoods import Likelihood, same_shape
+from vae_notes.schedules import Schedule
 
-__all__ = [
-    "Objective",
-    "cross_entropy",
-    "kl_divergence",
-    "squared_error",
-    "weighted_loss",
-]
+__all__ = ["Objective", "kl_divergence", "weighted_loss"]
 
 REDUCTIONS = ("sum", "mean")
-LIKELIHOODS = ("gaussian", "bernoulli")
 
 
-def squared_error(x, x_mean):
-    r"""Squared error of each data dimension.
-
-    .. math:: r_i = (x_i - \hat x_i)^2
-
-    Parameters
-    ----------
-    x, x_mean : array or tensor (B, ...)
-        The data and the decoder's mean, of one shape.
-
-    Returns
-    -------
-    tensor (B, ...), float32
-        In squared units of the data; nothing is reduced.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, even where they would broadcast.
-
-    References
-    ----------
-    Taught in chapter 4, *Sum or mean?*, section *N times the mean is the sum*.
-
-    Examples
-    --------
-    >>> squared_error([[1.0, 2.0]], [[1.0, 0.0]]).numpy().tolist()
-    [[0.0, 4.0]]
-    """
-    x, x_mean = _same_shape(x=x, x_mean=x_mean)
-    return ops.square(x - x_mean)
-
-
-def cross_entropy(x, logits):
-    r"""Cross-entropy of each data dimension with a Bernoulli decoder that gives logits.
-
-    .. math:: r_i = -x_i \ln s(l_i) - (1 - x_i) \ln(1 - s(l_i)), \quad s(l) = 1 / (1 + e^{-l})
-
-    Parameters
-    ----------
-    x : array or tensor (B, ...)
-        Data in [0, 1].
-    logits : array or tensor (B, ...)
-        The decoder's output before a sigmoid, of the shape of ``x``.
-
-    Returns
-    -------
-    tensor (B, ...), float32
-        In nats; nothing is reduced.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, even where they would broadcast.
-
-    References
-    ----------
-    Kingma & Welling (2014), appendix C.1.
-    Taught in chapter 4, *Sum or mean?*, section *Cross-entropy*.
-
-    Examples
-    --------
-    >>> cross_entropy([[1.0, 0.0]], [[0.0, 0.0]]).numpy().round(4).tolist()
-    [[0.6930999755859375, 0.6930999755859375]]
-    """
-    x, logits = _same_shape(x=x, logits=logits)
-    return ops.relu(logits) - logits * x + ops.log1p(ops.exp(-ops.abs(logits)))
-
-
-def kl_divergence(z_mean, z_log_var):
+def kl_divergence(z_mean: Any, z_log_var: Any) -> Any:
     r"""KL divergence of each latent unit from the standard normal prior.
 
     .. math:: k_j = \tfrac{1}{2} (\mu_j^2 + \sigma_j^2 - 1 - \ln \sigma_j^2)
@@ -127,12 +56,12 @@ def kl_divergence(z_mean, z_log_var):
     >>> kl_divergence([[0.0, 2.0]], [[0.0, 0.0]]).numpy().tolist()
     [[0.0, 2.0]]
     """
-    z_mean, z_log_var = _same_shape(z_mean=z_mean, z_log_var=z_log_var)
+    z_mean, z_log_var = same_shape(z_mean=z_mean, z_log_var=z_log_var)
     # expm1 keeps the digits of a unit that has all but collapsed (z_log_var near 0).
     return 0.5 * (ops.square(z_mean) + ops.expm1(z_log_var) - z_log_var)
 
 
-def weighted_loss(reconstruction, kl, weights):
+def weighted_loss(reconstruction: Any, kl: Any, weights: tuple[Any, Any]) -> Any:
     r"""The training loss: the weighted sum of the two terms, averaged over the batch.
 
     .. math:: \frac{1}{B} \sum_{b=1}^B (w_\text{rec} R_b + w_\text{KL} K_b)
@@ -162,7 +91,7 @@ def weighted_loss(reconstruction, kl, weights):
     return ops.mean(reconstruction_weight * reconstruction + kl_weight * kl)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Objective:
     r"""A training objective: how each term is reduced, and the weight on the KL term.
 
@@ -177,8 +106,8 @@ class Objective:
         Reduction of the KL divergence over the D latent units.
     kl_weight : float
         Weight on the reduced KL term, more than 0.
-    likelihood : {"gaussian", "bernoulli"}
-        Squared error of a mean, or cross-entropy of logits.
+    likelihood : {"gaussian", "bernoulli"} or Likelihood
+        Squared error of a mean, cross-entropy of logits, or one of :mod:`vae_notes.likelihoods`.
 
     Raises
     ------
@@ -198,23 +127,28 @@ class Objective:
     0.5
     """
 
-    reconstruction: str = "sum"
-    kl: str = "sum"
-    kl_weight: float = 1.0
-    likelihood: str = "gaussian"
+    reconstruction: str
+    kl: str
+    kl_weight: float
+    likelihood: Likelihood
 
-    def __post_init__(self):
-        _one_of("reconstruction", self.reconstruction, REDUCTIONS)
-        _one_of("kl", self.kl, REDUCTIONS)
-        _one_of("likelihood", self.likelihood, LIKELIHOODS)
-        if not (isinstance(self.kl_weight, (int, float)) and 0 < self.kl_weight < math.inf):
-            raise ValueError(
-                f"kl_weight={self.kl_weight!r} is not a number above 0: give one, and to train "
-                f"without the KL term use KLAnnealing(schedules.constant(0))."
-            )
+    def __init__(
+        self,
+        reconstruction: str = "sum",
+        kl: str = "sum",
+        kl_weight: float = 1.0,
+        likelihood: str | dict[str, Any] | Likelihood = "gaussian",
+    ) -> None:
+        _check.one_of("reconstruction", reconstruction, REDUCTIONS)
+        _check.one_of("kl", kl, REDUCTIONS)
+        remedy = "give one, and to train without the KL term use KLAnnealing(schedules.constant(0))"
+        _check.number("kl_weight", kl_weight, above=0, remedy=remedy)
+        values = reconstruction, kl, kl_weight, likelihoods.get(likelihood)
+        for name, value in zip(self.__dataclass_fields__, values, strict=True):
+            object.__setattr__(self, name, value)
 
     @classmethod
-    def for_noise_variance(cls, noise_variance):
+    def for_noise_variance(cls, noise_variance: float) -> Objective:
         r"""The objective of a Gaussian decoder with a noise variance of your choice.
 
         .. math:: \text{SSE} + 2 \sigma^2 \, \text{KL}
@@ -237,11 +171,11 @@ class Objective:
         Examples
         --------
         >>> Objective.for_noise_variance(0.05)
-        Objective(reconstruction='sum', kl='sum', kl_weight=0.1, likelihood='gaussian')
+        Objective(reconstruction='sum', kl='sum', kl_weight=0.1, likelihood=Gaussian())
         """
         return cls(kl_weight=2 * float(noise_variance))
 
-    def weights(self, data_dim, latent_dim, kl_weight=None):
+    def weights(self, data_dim: int, latent_dim: int, kl_weight: Any = None) -> tuple[float, Any]:
         r"""The weights on the two *summed* terms.
 
         Parameters
@@ -270,7 +204,7 @@ class Objective:
         kl_weight = self.kl_weight if kl_weight is None else kl_weight
         return 1 / averaged, kl_weight / kl_averaged
 
-    def beta(self, data_dim, latent_dim):
+    def beta(self, data_dim: int, latent_dim: int) -> float:
         r"""The weight on the summed KL term for a weight of 1 on the summed reconstruction term.
 
         .. math:: \beta = w_\text{KL} / w_\text{rec}
@@ -298,16 +232,16 @@ class Objective:
         averaged, kl_averaged = self._averaged(data_dim, latent_dim)
         return self.kl_weight * averaged / kl_averaged
 
-    def _averaged(self, data_dim, latent_dim):
+    def _averaged(self, data_dim: int, latent_dim: int) -> tuple[int, int]:
         """What each reduction divides its sum by."""
-        _dimension("data_dim", data_dim)
-        _dimension("latent_dim", latent_dim)
+        _check.whole("data_dim", data_dim)
+        _check.whole("latent_dim", latent_dim)
         return (
             data_dim if self.reconstruction == "mean" else 1,
             latent_dim if self.kl == "mean" else 1,
         )
 
-    def noise_variance(self, data_dim, latent_dim):
+    def noise_variance(self, data_dim: int, latent_dim: int) -> float:
         r"""The variance of the Gaussian decoder whose negative ELBO this objective is.
 
         .. math:: \sigma^2 = \beta / 2 = w_\text{KL} / (2 w_\text{rec})
@@ -337,14 +271,15 @@ class Objective:
         >>> Objective("mean", "mean").noise_variance(data_dim=64, latent_dim=8)
         4.0
         """
-        if self.likelihood != "gaussian":
+        noise_variance = self.likelihood.noise_variance(self.beta(data_dim, latent_dim))
+        if noise_variance is None:
             raise ValueError(
-                "A Bernoulli objective has no noise variance: ask for beta, or use "
-                "likelihood='gaussian'."
+                f"A {self.likelihood.name.title()} objective has no noise variance: ask for beta, "
+                f"or use likelihood='gaussian'."
             )
-        return self.beta(data_dim, latent_dim) / 2
+        return noise_variance
 
-    def terms(self, x, decoded, z_mean, z_log_var):
+    def terms(self, x: Any, decoded: Any, z_mean: Any, z_log_var: Any) -> tuple[Any, Any]:
         r"""The two terms of each example, summed over all their dimensions.
 
         Parameters
@@ -372,10 +307,10 @@ class Objective:
         >>> reconstruction.numpy().tolist(), kl.numpy().tolist()
         ([784.0, 784.0], [0.0, 0.0])
         """
-        error = squared_error if self.likelihood == "gaussian" else cross_entropy
-        return _sum_example(error(x, decoded)), _sum_example(kl_divergence(z_mean, z_log_var))
+        reconstruction = _sum_example(self.likelihood.error(x, decoded))
+        return reconstruction, _sum_example(kl_divergence(z_mean, z_log_var))
 
-    def elbo(self, reconstruction, kl, data_dim, latent_dim):
+    def elbo(self, reconstruction: Any, kl: Any, data_dim: int, latent_dim: int) -> Any:
         r"""The evidence lower bound that the two summed terms amount to.
 
         .. math:: -\frac{R}{2 \sigma^2} - \frac{N}{2} \ln(2 \pi \sigma^2) - K
@@ -406,37 +341,53 @@ class Objective:
         >>> round(Objective().elbo(reconstruction=4.0, kl=1.0, data_dim=64, latent_dim=8), 3)
         -41.631
         """
-        if self.likelihood == "bernoulli":
-            return -reconstruction - kl
-        noise_variance = self.noise_variance(data_dim, latent_dim)
-        log_normaliser = 0.5 * data_dim * math.log(2 * math.pi * noise_variance)
-        return -reconstruction / (2 * noise_variance) - log_normaliser - kl
+        beta = self.beta(data_dim, latent_dim)
+        return self.likelihood.log_likelihood(reconstruction, beta, data_dim) - kl
 
+    def kl_weight_at(self, epoch: float, schedule: Schedule) -> float:
+        r"""The KL weight in force at an epoch while a schedule anneals it.
 
-def _sum_example(per_dimension):
-    return ops.sum(per_dimension, axis=tuple(range(1, len(per_dimension.shape))))  # (B, ...) (B,)
+        .. math:: w(e) = w \cdot \text{schedule}(e)
 
+        Parameters
+        ----------
+        epoch : float
+            From 0; the whole epochs done and the part of the next one.
+        schedule : callable
+            From :mod:`vae_notes.schedules`, or any function of the epoch; 1 is the whole weight.
 
-def _same_shape(**tensors):
-    """Two float32 tensors of one shape; a silent broadcast here is a wrong loss."""
-    (name_a, a), (name_b, b) = tensors.items()
-    a, b = (ops.cast(ops.convert_to_tensor(t), "float32") for t in (a, b))
-    agree = len(a.shape) == len(b.shape) and all(
-        m is None or n is None or m == n for m, n in zip(a.shape, b.shape, strict=True)
-    )
-    if not agree or len(a.shape) < 2:
-        raise ValueError(
-            f"{name_a} has shape {tuple(a.shape)} and {name_b} {tuple(b.shape)}: give both the "
-            f"same shape, (batch, ...)."
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If the schedule gives something else than a finite number of at least 0.
+
+        References
+        ----------
+        Bowman et al. (2016), section 3.1.
+        Taught in chapter 5, *KL annealing*, section *The recipe*.
+
+        Examples
+        --------
+        >>> from vae_notes import schedules
+        >>> Objective(kl_weight=4.0).kl_weight_at(1.5, schedules.linear(start=1, length=2))
+        1.0
+        """
+        fraction = schedule(epoch)
+        if isinstance(fraction, np.ndarray) and not fraction.shape:
+            fraction = fraction.item()
+        remedy = "give one of vae_notes.schedules, or a function to such numbers"
+        return self.kl_weight * _check.number(
+            f"schedule({epoch:g})", fraction, least=0, remedy=remedy
         )
-    return a, b
+
+    def get_config(self) -> dict[str, Any]:
+        """A dictionary of plain values from which ``Objective(**config)`` makes an equal one."""
+        return {**vars(self), "likelihood": self.likelihood.get_config()}
 
 
-def _one_of(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(choices)}.")
-
-
-def _dimension(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}={value!r} is not a number of dimensions: give a whole number.")
+def _sum_example(per_dimension: Any) -> Any:
+    return ops.sum(per_dimension, axis=tuple(range(1, len(per_dimension.shape))))  # (B, ...) (B,)

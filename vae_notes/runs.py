@@ -1,19 +1,29 @@
 """What a sweep gives back: curves, diagnoses and models of every replicate."""
 
+from __future__ import annotations
+
 import functools
 import json
+import os
 import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vae_notes import figures, theory
+from vae_notes._builders import KINDS, Builder, built, stateless
 from vae_notes._keras import keras, ops, tf
-from vae_notes.diagnosis import diagnose
+from vae_notes.diagnosis import Report, diagnose
 from vae_notes.model import VAE
 from vae_notes.objective import Objective
-from vae_notes.replicates import KINDS, built, stateless
+from vae_notes.recipes import Recipe
 
-__all__ = ["Run", "Runs"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Run", "Runs", "Seeds"]
 
 METRICS = ("loss", "reconstruction", "kl", "elbo", "kl_weight")
 
@@ -21,10 +31,9 @@ METRICS = ("loss", "reconstruction", "kl", "elbo", "kl_weight")
 class Runs:
     """The replicates of a sweep, indexed by recipe and seed.
 
-    ``runs["sum"]`` has all seeds of a recipe, ``runs["sum", 3]`` is one :class:`Run`. Where
-    several recipes are there, ``curves``, ``active_units``, ``kl_per_unit`` and ``elbo`` are
-    dictionaries by name; of a single recipe they are arrays, one row a seed. What was not trained
-    or has diverged is NaN there.
+    ``runs["sum"]`` are the :class:`Seeds` of a recipe, ``runs["sum", 3]`` is one :class:`Run`;
+    ``curves``, ``active_units``, ``kl_per_unit`` and ``elbo`` are dictionaries by recipe of what
+    its :class:`Seeds` give. What was not trained or has diverged is NaN there.
 
     Attributes
     ----------
@@ -43,7 +52,8 @@ class Runs:
     >>> import functools
     >>> from vae_notes import data
     >>> from vae_notes.networks import dense
-    >>> from vae_notes.sweep import Recipe, sweep
+    >>> from vae_notes.recipes import Recipe
+    >>> from vae_notes.sweep import sweep
     >>> build = functools.partial(dense, 3, 1, hidden=())
     >>> x = data.linear_gaussian([9.0, 0.1, 0.1], count=100)
     >>> recipes = [Recipe("sum"), Recipe("mean", Objective("mean", kl_weight=100.0))]
@@ -56,7 +66,16 @@ class Runs:
     240
     """
 
-    def __init__(self, build, recipes, seeds, x, means, weights, failed=None):
+    def __init__(
+        self,
+        build: Builder,
+        recipes: Iterable[Recipe],
+        seeds: Iterable[int],
+        x: NDArray[np.float32],
+        means: Mapping[tuple[str, int], NDArray],
+        weights: Mapping[tuple[str, int], list[list[NDArray]]],
+        failed: Mapping[tuple[str, int], str] | None = None,
+    ) -> None:
         self.build, self.x = build, x
         self.recipes = {recipe.name: recipe for recipe in recipes}
         self.seeds = list(seeds)
@@ -70,12 +89,12 @@ class Runs:
         }
 
     @functools.cached_property
-    def spectrum(self):
+    def spectrum(self) -> NDArray[np.float64]:
         """Spectrum of the data that the diagnoses are made on, an array (N,)."""
         return theory.spectrum(self.x)
 
     @property
-    def problems(self):
+    def problems(self) -> list[str]:
         """Sentences that name the replicates that failed and those that diverged."""
         lost = [f"{_name(*key)} ({reason})" for key, reason in self.failed.items()]
         diverged = [
@@ -91,26 +110,30 @@ class Runs:
         ]
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """Names of the recipes."""
         return list(self.recipes)
 
-    def __getitem__(self, key):
+    @overload
+    def __getitem__(self, key: str) -> Seeds: ...
+    @overload
+    def __getitem__(self, key: tuple[str, int]) -> Run: ...
+    def __getitem__(self, key: str | tuple[str, int]) -> Seeds | Run:
         if isinstance(key, tuple) and key in self.failed:
             raise KeyError(f"{_name(*key)} was not trained: {self.failed[key]}")
         if isinstance(key, tuple) and key in self.runs:
             return self.runs[key]
         if isinstance(key, str) and key in self.recipes:
-            return _Seeds([self.runs.get((key, seed)) for seed in self.seeds])
+            return Seeds([self.runs.get((key, seed)) for seed in self.seeds])
         raise KeyError(f"{key!r} is not here: give one of {self.names}, and a seed if you like")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.runs)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Run]:
         return iter(self.runs.values())
 
-    def curves(self, metric):
+    def curves(self, metric: str) -> dict[str, NDArray[np.float64]]:
         """A metric over the epochs, arrays (seeds, epochs) by recipe."""
         known = list(next(iter(self)).history)
         if metric not in known:
@@ -119,21 +142,21 @@ class Runs:
         return {name: self[name].curve(metric, epochs) for name in self.names}
 
     @property
-    def active_units(self):
+    def active_units(self) -> dict[str, NDArray]:
         """Active units, arrays (seeds,) by recipe."""
         return {name: self[name].active_units for name in self.names}
 
     @property
-    def kl_per_unit(self):
+    def kl_per_unit(self) -> dict[str, NDArray[np.float64]]:
         """Mean KL divergence of each latent unit, arrays (seeds, D) by recipe, in nats."""
         return {name: self[name].kl_per_unit for name in self.names}
 
     @property
-    def elbo(self):
+    def elbo(self) -> dict[str, NDArray[np.float64]]:
         """ELBO on the held-out data, arrays (seeds,) by recipe, in nats per example."""
         return {name: self[name].elbo for name in self.names}
 
-    def table(self):
+    def table(self) -> list[dict[str, Any]]:
         """One dictionary for each replicate and epoch, for ``pandas.DataFrame`` and the like."""
         return [
             {"recipe": run.recipe.name, "seed": run.seed, "epoch": epoch}
@@ -142,7 +165,7 @@ class Runs:
             for epoch in range(len(run.means))
         ]
 
-    def plot(self, metric, ax=None):
+    def plot(self, metric: str, ax: Axes | None = None) -> Axes:
         """Draw a metric: for each recipe the median over seeds, in a band to the extremes.
 
         Seeds that were not trained to the end or have diverged are left out.
@@ -152,13 +175,13 @@ class Runs:
         whole = {k: v[np.isfinite(v).all(axis=1)] for k, v in self.curves(metric).items()}
         return figures.curves({k: v for k, v in whole.items() if len(v)}, label, ax=ax)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Write everything but the builder to an ``.npz`` file."""
         epochs = max(len(run.means) for run in self)
         recipes = [
             {
                 "name": recipe.name,
-                "objective": vars(recipe.objective),
+                "objective": recipe.objective.get_config(),
                 "fractions": [float(recipe.schedule(e)) for e in range(epochs)],
                 "learning_rate": recipe.learning_rate,
             }
@@ -179,7 +202,7 @@ class Runs:
             np.savez_compressed(file, plan=json.dumps(plan), x=self.x, **arrays)
 
     @classmethod
-    def load(cls, path, build):
+    def load(cls, path: str | os.PathLike, build: Builder) -> Runs:
         """Read what :meth:`save` wrote; ``build`` is the builder that the sweep was given.
 
         Raises
@@ -187,8 +210,6 @@ class Runs:
         ValueError
             If the file holds no sweep, or ``build`` makes other models than the sweep's.
         """
-        from vae_notes.sweep import Recipe
-
         try:
             with open(path, "rb") as file, np.load(file) as archive:
                 arrays = dict(archive)
@@ -220,34 +241,62 @@ class Runs:
         return cls(build, recipes, plan["seeds"], arrays["x"], means, weights, failed)
 
 
-class _Seeds:
-    """All seeds of one recipe; a seed that was not trained is None."""
+class Seeds:
+    """All seeds of one recipe: arrays with a row for each, NaN where it was not trained.
 
-    def __init__(self, runs):
-        self.runs = runs
+    Attributes
+    ----------
+    runs : list of Run or None
+        In the order of the seeds; None is a seed that was not trained.
 
-    def curve(self, metric, epochs=None):
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
+
+    Examples
+    --------
+    >>> import functools
+    >>> from vae_notes import data
+    >>> from vae_notes.networks import dense
+    >>> from vae_notes.recipes import Recipe
+    >>> from vae_notes.sweep import sweep
+    >>> x = data.linear_gaussian([9.0, 0.1, 0.1], count=100)
+    >>> build = functools.partial(dense, 3, 1, hidden=())
+    >>> seeds = sweep(build, [Recipe("sum")], x, epochs=2, seeds=[0, 1, 2])["sum"]
+    >>> seeds.curve("elbo").shape, seeds.kl_per_unit.shape
+    ((3, 2), (3, 1))
+    """
+
+    def __init__(self, runs: Sequence[Run | None]) -> None:
+        self.runs = list(runs)
+
+    def curve(self, metric: str, epochs: int | None = None) -> NDArray[np.float64]:
+        """A metric over the epochs, (seeds, epochs)."""
         curves = [[] if run is None else run.history[metric] for run in self.runs]
         epochs = epochs or max(map(len, curves))
         return np.array([[*curve, *[np.nan] * (epochs - len(curve))] for curve in curves])
 
-    def _each(self, measure, missing=np.nan):
-        return np.array(
-            [missing if r is None or r.diverged is not None else measure(r) for r in self.runs]
-        )
-
     @property
-    def active_units(self):
+    def active_units(self) -> NDArray:
+        """Active units, (seeds,)."""
         return self._each(lambda run: run.report.active_units)
 
     @property
-    def kl_per_unit(self):
+    def kl_per_unit(self) -> NDArray[np.float64]:
+        """Mean KL divergence of each latent unit, (seeds, D), in nats."""
         latent_dim = max((r.latent_dim for r in self.runs if r is not None), default=1)
         return self._each(lambda run: run.report.kl_per_unit, [np.nan] * latent_dim)
 
     @property
-    def elbo(self):
+    def elbo(self) -> NDArray[np.float64]:
+        """ELBO on the held-out data, (seeds,), in nats per example."""
         return self._each(lambda run: run.report.elbo)
+
+    def _each(self, measure: Callable[[Run], Any], missing: Any = np.nan) -> NDArray:
+        return np.array(
+            [missing if r is None or r.diverged is not None else measure(r) for r in self.runs]
+        )
 
 
 class Run:
@@ -274,7 +323,8 @@ class Run:
     >>> import functools
     >>> from vae_notes import data
     >>> from vae_notes.networks import dense
-    >>> from vae_notes.sweep import Recipe, sweep
+    >>> from vae_notes.recipes import Recipe
+    >>> from vae_notes.sweep import sweep
     >>> x = data.linear_gaussian([9.0, 0.1, 0.1], count=100)
     >>> build = functools.partial(dense, 3, 1, hidden=())
     >>> run = sweep(build, [Recipe("sum")], x, epochs=2, seeds=[0])["sum", 0]
@@ -282,14 +332,22 @@ class Run:
     ((2,), True)
     """
 
-    def __init__(self, runs, recipe, seed, means, weights, program):
+    def __init__(
+        self,
+        runs: Runs,
+        recipe: Recipe,
+        seed: int,
+        means: NDArray,
+        weights: list[list[NDArray]],
+        program: _Apply,
+    ) -> None:
         self.recipe, self.seed, self.weights = recipe, seed, weights
         self.means = means  # (epochs, 2 or 4): both terms in training, and on held-out data
         self.latent_dim = program.latent_dim
         self._runs, self._program = runs, program
 
     @functools.cached_property
-    def history(self):
+    def history(self) -> dict[str, NDArray[np.float64]]:
         """Every metric over the epochs, arrays (epochs,) by its Keras name."""
         objective, dims = self.recipe.objective, (self._program.data_dim, self.latent_dim)
         kl_weights = self.recipe.kl_weights(len(self.means))
@@ -309,13 +367,13 @@ class Run:
         return history
 
     @property
-    def diverged(self):
+    def diverged(self) -> int | None:
         """The first epoch whose loss is not finite, or None."""
         finite = np.isfinite(self.means).all(axis=1)
         return None if finite.all() else int(np.argmin(finite))
 
     @functools.cached_property
-    def report(self):
+    def report(self) -> Report:
         """The diagnosis on the held-out data, or on the training data if there is none."""
         return diagnose(
             lambda x: self._program.encode(self.weights, x),
@@ -325,7 +383,7 @@ class Run:
             spectrum=self._runs.spectrum,
         )
 
-    def vae(self):
+    def vae(self) -> VAE:
         """This replicate as an ordinary VAE, compiled with an Adam of its learning rate.
 
         The moments that Adam had gathered are not kept: more training starts with new ones.
@@ -344,22 +402,25 @@ class Run:
 class _Apply:
     """Encoder and decoder as functions of their weights, traced once for all replicates."""
 
-    def __init__(self, vae):
-        self.vae, self.functions = vae, {}
+    def __init__(self, vae: VAE) -> None:
+        self.vae = vae
+        self.functions: dict[Any, Any] = {}
         self.data_dim, self.latent_dim = vae.data_dim, vae.latent_dim
 
-    def encode(self, weights, x):
+    def encode(self, weights: list[list[NDArray]], x: NDArray) -> tuple[NDArray, NDArray]:
         encoder = self.vae.encoder
         counts = len(encoder.trainable_variables), len(encoder.non_trainable_variables)
-        return tuple(self._apply(encoder, [w[:n] for w, n in zip(weights, counts, strict=True)], x))
+        own = [w[:n] for w, n in zip(weights, counts, strict=True)]
+        z_mean, z_log_var = self._apply(encoder, own, x)
+        return z_mean, z_log_var
 
-    def decode(self, weights, z):
+    def decode(self, weights: list[list[NDArray]], z: NDArray) -> NDArray:
         decoder = self.vae.decoder
         counts = len(decoder.trainable_variables), len(decoder.non_trainable_variables)
         own = [w[len(w) - n :] for w, n in zip(weights, counts, strict=True)]
         return self._apply(decoder, own, z)
 
-    def _apply(self, half, weights, inputs):
+    def _apply(self, half: Any, weights: list[list[NDArray]], inputs: NDArray) -> Any:
         arguments = [*([*map(tf.constant, w)] for w in weights), tf.constant(inputs, tf.float32)]
         key = half is self.vae.decoder, inputs.shape
         if key not in self.functions:
@@ -372,21 +433,21 @@ class _Apply:
 class _Recorded:
     """A schedule read back from a file: the fraction of each epoch."""
 
-    def __init__(self, fractions):
+    def __init__(self, fractions: Sequence[float]) -> None:
         self.fractions = fractions
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: float) -> float:
         return self.fractions[min(int(epoch), len(self.fractions) - 1)]
 
 
-def _variables(vae):
+def _variables(vae: VAE) -> list[list[Any]]:
     halves = vae.encoder, vae.decoder
     return [[v for half in halves for v in getattr(half, kind)] for kind in KINDS]
 
 
-def _numbered(arrays, prefix):
+def _numbered(arrays: Mapping[str, Any], prefix: str) -> list[str]:
     return [f"{prefix}{j}" for j in range(sum(name.startswith(prefix) for name in arrays))]
 
 
-def _name(recipe, seed):
+def _name(recipe: str, seed: int) -> str:
     return f"recipe {recipe!r}, seed {seed}"

@@ -3,7 +3,8 @@ r"""Schedules of the KL term: pure functions of the epoch.
 A schedule says which fraction of the objective's KL weight is in force at a given epoch. It holds
 no state, so it gives the same answer when training resumes, and it can be drawn before training.
 Epochs count from 0 and may be fractional: at the end of the first half of epoch 3 the epoch is
-3.5. All of them accept a number or an array.
+3.5. All of them accept a number or an array, and print, compare and pickle by what they were made
+of.
 
 Examples
 --------
@@ -11,12 +12,19 @@ Examples
 >>> warm_up = schedules.linear(start=40, length=20)
 >>> warm_up([0, 40, 50, 60, 499]).tolist()
 [0.0, 0.0, 0.5, 1.0, 1.0]
+>>> warm_up
+linear(start=40, length=20, stop=1.0)
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vae_notes import _check
 
 __all__ = ["Schedule", "as_published", "constant", "cosine", "cyclical", "linear", "sigmoid"]
 
@@ -25,19 +33,36 @@ __all__ = ["Schedule", "as_published", "constant", "cosine", "cyclical", "linear
 #: Taught in chapter 5, *KL annealing*, section *The recipe*.
 Schedule = Callable[[float], float]
 
+# The classes below are used as functions are, and named so.
 
-def constant(value=1.0) -> Schedule:
+
+@dataclass(frozen=True)
+class _OfTheEpoch:
+    """Numbers of at least 0, and the fraction that they give at an epoch."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check.number(field.name, getattr(self, field.name), least=0)
+
+    def __call__(self, epoch: ArrayLike) -> float | NDArray[np.float64]:
+        epochs = np.asarray(epoch, dtype=float)
+        if not np.all(epochs >= 0):
+            raise ValueError(f"epoch={epochs} is negative or not a number: epochs count from 0.")
+        value = self._fraction(epochs)
+        return float(value) if epochs.ndim == 0 else value
+
+    def _fraction(self, epochs: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class constant(_OfTheEpoch):
     """The same weight at every epoch.
 
     Parameters
     ----------
     value : float
         The fraction of the KL weight, at least 0.
-
-    Returns
-    -------
-    Schedule
-        A function of the epoch, a number or an array of them.
 
     Raises
     ------
@@ -53,11 +78,32 @@ def constant(value=1.0) -> Schedule:
     >>> constant(0.5)([0, 10]).tolist()
     [0.5, 0.5]
     """
-    value = _number("value", value, at_least=0)
-    return _named(f"constant({value:g})", lambda epoch: np.full_like(epoch, value))
+
+    value: float = 1.0
+
+    def _fraction(self, epochs):
+        return np.full_like(epochs, self.value)
 
 
-def linear(start, length, stop=1.0) -> Schedule:
+@dataclass(frozen=True)
+class _Ramp(_OfTheEpoch):
+    """From 0 to ``stop`` along a curve over [0, 1]."""
+
+    start: float
+    length: float
+    stop: float = 1.0
+
+    def _fraction(self, epochs):
+        since = epochs - self.start
+        t = np.clip(since / self.length, 0.0, 1.0) if self.length else (since >= 0).astype(float)
+        return self.stop * self._curve(t)
+
+    def _curve(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class linear(_Ramp):
     r"""Zero before ``start``, then a straight line up to ``stop`` over ``length`` epochs.
 
     .. math:: w(e) = w_\text{stop}\,\operatorname{clip}((e - e_\text{start}) / T, 0, 1)
@@ -70,11 +116,6 @@ def linear(start, length, stop=1.0) -> Schedule:
         Epochs the ramp takes, at least 0; 0 is a step.
     stop : float
         The fraction reached at ``start + length``, at least 0.
-
-    Returns
-    -------
-    Schedule
-        A function of the epoch, a number or an array of them.
 
     Raises
     ------
@@ -91,10 +132,13 @@ def linear(start, length, stop=1.0) -> Schedule:
     >>> linear(0, 4)([0, 1, 2, 3, 4]).tolist()
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
-    return _ramp("linear", start, length, stop, lambda t: t)
+
+    def _curve(self, t):
+        return t
 
 
-def cosine(start, length, stop=1.0) -> Schedule:
+@dataclass(frozen=True)
+class cosine(_Ramp):
     r"""A ramp that leaves 0 and meets ``stop`` without a kink.
 
     .. math:: w(e) = \tfrac{1}{2} w_\text{stop} (1 - \cos \pi t),
@@ -103,12 +147,7 @@ def cosine(start, length, stop=1.0) -> Schedule:
     Parameters
     ----------
     start, length, stop : float
-        As for :func:`linear`.
-
-    Returns
-    -------
-    Schedule
-        A function of the epoch, a number or an array of them.
+        As for :class:`linear`.
 
     Raises
     ------
@@ -124,10 +163,13 @@ def cosine(start, length, stop=1.0) -> Schedule:
     >>> cosine(0, 4)([0, 1, 2, 4]).round(3).tolist()
     [0.0, 0.146, 0.5, 1.0]
     """
-    return _ramp("cosine", start, length, stop, lambda t: (1 - np.cos(np.pi * t)) / 2)
+
+    def _curve(self, t):
+        return (1 - np.cos(np.pi * t)) / 2
 
 
-def sigmoid(start, length, stop=1.0) -> Schedule:
+@dataclass(frozen=True)
+class sigmoid(_Ramp):
     r"""An S-shaped ramp, steep in its middle, exactly 0 and ``stop`` at its ends.
 
     .. math:: w(e) = w_\text{stop}\,\frac{s(12 t - 6) - s(-6)}{s(6) - s(-6)},
@@ -137,12 +179,7 @@ def sigmoid(start, length, stop=1.0) -> Schedule:
     Parameters
     ----------
     start, length, stop : float
-        As for :func:`linear`.
-
-    Returns
-    -------
-    Schedule
-        A function of the epoch, a number or an array of them.
+        As for :class:`linear`.
 
     Raises
     ------
@@ -160,13 +197,15 @@ def sigmoid(start, length, stop=1.0) -> Schedule:
     >>> sigmoid(0, 4)([0, 1, 2, 4]).round(3).tolist()
     [0.0, 0.045, 0.5, 1.0]
     """
-    return _ramp("sigmoid", start, length, stop, lambda t: 0.5 + np.tanh(6 * t - 3) / _TANH_SPAN)
+
+    _SPAN: ClassVar[float] = 2 * math.tanh(3)  # s(u) = (1 + tanh(u / 2)) / 2
+
+    def _curve(self, t):
+        return 0.5 + np.tanh(6 * t - 3) / self._SPAN
 
 
-_TANH_SPAN = 2 * math.tanh(3)  # s(u) = (1 + tanh(u / 2)) / 2
-
-
-def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
+@dataclass(frozen=True)
+class cyclical(_OfTheEpoch):
     r"""A linear ramp that starts again every ``period`` epochs.
 
     .. math:: w(e) = w_\text{stop} \min(1, (e \bmod P) / (r P))
@@ -179,11 +218,6 @@ def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
         The part of the cycle that rises, in (0, 1]; the rest stays at ``stop``.
     stop : float
         The fraction reached, at least 0.
-
-    Returns
-    -------
-    Schedule
-        A function of the epoch, a number or an array of them.
 
     Raises
     ------
@@ -200,18 +234,23 @@ def cyclical(period, ramp=0.5, stop=1.0) -> Schedule:
     >>> cyclical(period=4)([0, 1, 2, 3, 4, 5]).tolist()
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
     """
-    period = _number("period", period, above=0)
-    ramp = _number("ramp", ramp, above=0)
-    stop = _number("stop", stop, at_least=0)
-    if ramp > 1:
-        raise ValueError(f"ramp={ramp:g} is more than a whole cycle: give a part in (0, 1].")
-    return _named(
-        f"cyclical({period:g}, ramp={ramp:g}, stop={stop:g})",
-        lambda epoch: stop * np.minimum(1.0, np.mod(epoch, period) / (ramp * period)),
-    )
+
+    period: float
+    ramp: float = 0.5
+    stop: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.number("period", self.period, above=0)
+        _check.number("ramp", self.ramp, above=0, most=1)  # a part of the cycle
+
+    def _fraction(self, epochs):
+        risen = np.mod(epochs, self.period) / (self.ramp * self.period)
+        return self.stop * np.minimum(1.0, risen)
 
 
-def as_published(start, length) -> Schedule:
+@dataclass(frozen=True)
+class as_published(_OfTheEpoch):
     r"""The weight that the blog post's callback puts in force, its undefined name corrected.
 
     .. math:: w(e) = \min\bigl(1, \underbrace{\tfrac{1}{T} + \dots + \tfrac{1}{T}}_k\bigr),
@@ -231,11 +270,6 @@ def as_published(start, length) -> Schedule:
     length : int
         T, the number of additions meant to reach 1, at least 1.
 
-    Returns
-    -------
-    Schedule
-        A function of the epoch, a number or an array of them.
-
     Raises
     ------
     ValueError
@@ -252,53 +286,16 @@ def as_published(start, length) -> Schedule:
     >>> weight([40, 41, 42, 60, 61]).round(2).tolist()
     [0.0, 0.0, 0.05, 0.95, 1.0]
     """
-    start = _whole("start", start, at_least=0)
-    length = _whole("length", length, at_least=1)
-    # Added one by one, in order; the sum is above 1 long before the table ends.
-    sums = np.add.accumulate(np.full(2 * length, 1 / length, dtype=np.float32))
-    weights = np.concatenate([[0.0], np.minimum(sums, 1.0)])
-    return _named(
-        f"as_published({start}, {length})",
-        lambda epoch: weights[np.clip(epoch - start - 1, 0, 2 * length).astype(int)],
-    )
 
+    start: int
+    length: int
 
-def _ramp(shape, start, length, stop, curve):
-    start = _number("start", start, at_least=0)
-    length = _number("length", length, at_least=0)
-    stop = _number("stop", stop, at_least=0)
+    def __post_init__(self) -> None:
+        _check.whole("start", self.start, least=0)
+        _check.whole("length", self.length, least=1)
 
-    def weight(epoch):
-        since = epoch - start
-        t = np.clip(since / length, 0.0, 1.0) if length else (since >= 0).astype(float)
-        return stop * curve(t)
-
-    return _named(f"{shape}({start:g}, {length:g}, stop={stop:g})", weight)
-
-
-def _named(name, weight):
-    def schedule(epoch):
-        epoch = np.asarray(epoch, dtype=float)
-        if not np.all(epoch >= 0):
-            raise ValueError(f"epoch={epoch} is negative or not a number: epochs count from 0.")
-        value = weight(epoch)
-        return float(value) if epoch.ndim == 0 else value
-
-    schedule.__name__ = schedule.__qualname__ = name
-    return schedule
-
-
-def _number(name, value, *, at_least=-math.inf, above=-math.inf):
-    if not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):
-        raise ValueError(f"{name}={value!r} is not a finite number: give one.")
-    if value < at_least or value <= above:
-        bound = f"at least {at_least}" if at_least > -math.inf else f"more than {above}"
-        raise ValueError(f"{name}={value:g} is too small: give {bound}.")
-    return float(value)
-
-
-def _whole(name, value, *, at_least):
-    value = _number(name, value, at_least=at_least)
-    if value != int(value):
-        raise ValueError(f"{name}={value:g} is no whole number of epochs: give one.")
-    return int(value)
+    def _fraction(self, epochs):
+        # Added one by one, in order; the sum is above 1 long before the table ends.
+        sums = np.add.accumulate(np.full(2 * self.length, 1 / self.length, dtype=np.float32))
+        weights = np.concatenate([[0.0], np.minimum(sums, 1.0)])
+        return weights[np.clip(epochs - self.start - 1, 0, 2 * self.length).astype(int)]

@@ -6,99 +6,40 @@ over epochs. So one program trains them all, in blocks of replicates whose weigh
 
 import functools
 import math
-import os
 import warnings
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
-from itertools import repeat
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from vae_notes import data, schedules
+from vae_notes import _check, data
+from vae_notes._builders import Builder, can_be_stacked, check_builder
 from vae_notes._keras import keras, tf
-from vae_notes.model import VAE
-from vae_notes.objective import Objective
-from vae_notes.replicates import (
-    KINDS,
-    Block,
-    Program,
-    Replicate,
-    Work,
-    built,
-    stacked,
-    stateless,
-    vectorised,
-)
+from vae_notes._replicates import Block, Program, Training, Work, processors
+from vae_notes.recipes import Recipe
 from vae_notes.runs import Runs
 
-__all__ = ["Recipe", "sweep"]
+__all__ = ["Plan", "sweep"]
 
 BLOCK_BYTES = 2**21  # weights, gradients and Adam's moments of a block should stay in the cache
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A way to train: an objective, a schedule of its KL weight, and a learning rate.
-
-    Parameters
-    ----------
-    name : str
-        What results are indexed and labelled by.
-    objective : Objective
-        Reductions, KL weight and likelihood.
-    schedule : callable
-        From :mod:`vae_notes.schedules`, or any function of the epoch: the fraction of the KL
-        weight that is in force.
-    learning_rate : float, optional
-        Of Adam; by default that of the sweep.
-
-    References
-    ----------
-    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
-    VAE*.
-
-    Examples
-    --------
-    >>> Recipe("annealed", Objective(kl_weight=4.0), schedules.linear(1, 2)).kl_weights(4).tolist()
-    [0.0, 0.0, 2.0, 4.0]
-    """
-
-    name: str
-    objective: Objective = field(default_factory=Objective)
-    schedule: schedules.Schedule = field(default_factory=schedules.constant)
-    learning_rate: float | None = None
-
-    def kl_weights(self, epochs):
-        """The KL weight in force in each of so many epochs, (epochs,).
-
-        Raises
-        ------
-        ValueError
-            If the schedule gives something else than a number of at least 0.
-        """
-        given = [self.schedule(epoch) for epoch in range(epochs)]
-        for epoch, fraction in enumerate(given):
-            if fraction is None or np.shape(fraction) or not 0 <= fraction < math.inf:
-                raise ValueError(
-                    f"The schedule of recipe {self.name!r} gives {fraction!r} for epoch {epoch}: "
-                    f"give one of vae_notes.schedules, or a function to numbers of at least 0."
-                )
-        return self.objective.kl_weight * np.array(given, float)
-
-
 def sweep(
-    build,
-    recipes,
-    x,
+    build: Builder,
+    recipes: Iterable[Recipe],
+    x: ArrayLike,
     *,
-    epochs,
-    seeds=range(8),
-    batch_size=32,
-    learning_rate=1e-3,
-    validation_data=None,
-    executor=None,
-    progress=False,
-):
+    epochs: int,
+    seeds: Iterable[int] = range(8),
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    validation_data: ArrayLike | None = None,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> Runs:
     r"""Train every recipe from every seed with Adam, and keep every curve.
 
     A replicate starts from ``build(seed=seed)``, and its batches and noise are functions of the
@@ -156,7 +97,9 @@ def sweep(
     Examples
     --------
     >>> import functools
+    >>> from vae_notes import Objective, data
     >>> from vae_notes.networks import dense
+    >>> from vae_notes.recipes import Recipe
     >>> build = functools.partial(dense, 4, 2, hidden=())
     >>> x = data.linear_gaussian([4.0, 1.0, 0.1, 0.1], count=64)
     >>> recipes = [Recipe("sum", Objective("sum")), Recipe("mean", Objective("mean"))]
@@ -164,42 +107,134 @@ def sweep(
     >>> runs.curves("elbo")["sum"].shape
     (3, 2)
     """
-    recipes, seeds, x = list(recipes), list(seeds), data.check(x)
-    held_out = None if validation_data is None else data.check(validation_data, x.shape[1:])
-    _check_plan(recipes, seeds, x, epochs, batch_size, learning_rate, executor)
-    recipes = [replace(r, learning_rate=r.learning_rate or learning_rate) for r in recipes]
-    vae = _check_builder(build, seeds, x.shape[1:])
-    vectorises = _check_layers(build, x.shape[1:])
-
-    size = sum(math.prod(w.shape) for w in vae.trainable_variables)
-    tasks = [
-        block
-        for kind in dict.fromkeys(recipe.objective.likelihood for recipe in recipes)
-        for block in _blocks(
-            [(r, s) for r in recipes if r.objective.likelihood == kind for s in seeds],
-            size,
-            vectorises,
-        )
-    ]
-    blocks = [_plan(block, vae, epochs) for block in tasks]
-    work = Work(build, x, held_out, batch_size)
+    _check_executor(executor)
+    plan = Plan(
+        build,
+        recipes,
+        x,
+        epochs=epochs,
+        seeds=seeds,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        validation_data=validation_data,
+    )
     if executor is None:
-        outcomes = _train_here(work, blocks, progress)
+        runs = plan.runs(_train_here(plan.training(), progress))
     else:
-        outcomes = _train_there(executor, work, blocks, progress)
-    runs = _collect(build, recipes, seeds, x if held_out is None else held_out, tasks, outcomes)
+        runs = plan.runs(_train_there(executor, plan, progress))
     for problem in runs.problems:
         warnings.warn(problem, stacklevel=2)
     return runs
 
 
-def _plan(tasks, vae, epochs):
+class Plan:
+    """A sweep before it is compiled: its replicates in blocks, and everything checked.
+
+    The parameters are those of :func:`sweep`.
+
+    Attributes
+    ----------
+    blocks : list of Block
+        Replicates that are trained side by side.
+
+    References
+    ----------
+    Taught in chapter 1, *The VAE objective*, section *The case where the answer is known: a linear
+    VAE*.
+
+    Examples
+    --------
+    >>> import functools
+    >>> from vae_notes.networks import dense
+    >>> x = data.linear_gaussian([4.0, 1.0, 0.1, 0.1], count=64)
+    >>> plan = Plan(functools.partial(dense, 4, 2), [Recipe("sum")], x, epochs=2, seeds=[0, 1])
+    >>> sorted(seed for block in plan.blocks for seed in block.seeds)
+    [0, 1]
+    """
+
+    def __init__(
+        self,
+        build: Builder,
+        recipes: Iterable[Recipe],
+        x: ArrayLike,
+        *,
+        epochs: int,
+        seeds: Iterable[int] = range(8),
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        validation_data: ArrayLike | None = None,
+    ) -> None:
+        self.recipes, self.seeds, examples = list(recipes), list(seeds), data.check(x)
+        shape = examples.shape[1:]
+        held_out = None if validation_data is None else data.check(validation_data, shape)
+        _check_plan(self.recipes, self.seeds, examples, epochs, batch_size, learning_rate)
+        self.recipes = [
+            replace(r, learning_rate=r.learning_rate or learning_rate) for r in self.recipes
+        ]
+        vae = check_builder(build, self.seeds[0], shape)
+        width = _width(vae.trainable_variables) if can_be_stacked(build, shape) else 1
+        self.work = Work(build, examples, held_out, batch_size, epochs)
+        self.blocks = [
+            _block(replicates, vae, epochs)
+            for kind in dict.fromkeys(recipe.objective.likelihood for recipe in self.recipes)
+            for replicates in _in_blocks(
+                [
+                    (r, s)
+                    for r in self.recipes
+                    if r.objective.likelihood == kind
+                    for s in self.seeds
+                ],
+                width,
+            )
+        ]
+
+    def training(self) -> Training:
+        """The programs, compiled, with every replicate at its start."""
+        return Training(self.work, self.blocks)
+
+    def runs(self, outcomes: Iterable[Any]) -> Runs:
+        """What :func:`sweep` returns, from the outcome of each block or the error it ended in."""
+        means, weights, failed = {}, {}, {}
+        for block, outcome in zip(self.blocks, outcomes, strict=True):
+            for i, key in enumerate(zip(block.names, block.seeds, strict=True)):
+                if isinstance(outcome, Exception):
+                    failed[key] = _check.reason(outcome)
+                else:
+                    means[key], *groups = outcome[0][i], *outcome[1:]
+                    weights[key] = [[w[i] for w in group] for group in groups]
+        if not means:
+            raise RuntimeError(f"No replicate was trained: {next(iter(failed.values()))}.")
+        x = self.work.x if self.work.held_out is None else self.work.held_out
+        return Runs(self.work.build, self.recipes, self.seeds, x, means, weights, failed)
+
+
+def _width(weights: Sequence[Any]) -> int:
+    """How many replicates fit the cache; all of them on a GPU."""
+    if tf.config.list_physical_devices("GPU"):
+        return 2**31
+    size = sum(math.prod(w.shape) for w in weights)
+    return max(1, BLOCK_BYTES // (16 * size))
+
+
+def _in_blocks(replicates: list[Any], width: int) -> list[list[Any]]:
+    """Equal blocks of at most so many replicates, a multiple of the threads."""
+    threads = 1 if tf.config.list_physical_devices("GPU") else min(len(replicates), processors())
+    width = min(math.ceil(len(replicates) / threads), width)
+    count = math.ceil(math.ceil(len(replicates) / width) / threads) * threads
+    width = math.ceil(len(replicates) / count)
+    blocks = [replicates[i : i + width] for i in range(0, len(replicates), width)]
+    # all run the same program, so the last repeats its last replicate
+    return [block + block[-1:] * (width - len(block)) for block in blocks]
+
+
+def _block(replicates: Sequence[tuple[Recipe, int]], vae: Any, epochs: int) -> Block:
     dims = vae.data_dim, vae.latent_dim
-    weights = [r.objective.weights(*dims, r.kl_weights(epochs)) for r, _ in tasks]
+    weights = [r.objective.weights(*dims, r.kl_weights(epochs)) for r, _ in replicates]
     return Block(
-        likelihood=tasks[0][0].objective.likelihood,
-        seeds=[seed for _, seed in tasks],
-        rates=np.array([r.learning_rate for r, _ in tasks], np.float32),
+        likelihood=replicates[0][0].objective.likelihood,
+        names=[recipe.name for recipe, _ in replicates],
+        seeds=[seed for _, seed in replicates],
+        rates=np.array([r.learning_rate for r, _ in replicates], np.float32),
         reconstruction_weights=np.array([w for w, _ in weights], np.float32),
         kl_weights=np.array([w for _, w in weights], np.float32),
     )
@@ -208,62 +243,34 @@ def _plan(tasks, vae, epochs):
 # Blocks in threads of this process, or wherever an executor runs them
 
 
-def _blocks(tasks, size, vectorises):
-    """As many replicates as fit the cache, in equal blocks, a multiple of the threads."""
-    if not tasks:
-        return []
-    threads, fitting = min(len(tasks), _processors()), max(1, BLOCK_BYTES // (16 * size))
-    if tf.config.list_physical_devices("GPU"):
-        threads, fitting = 1, len(tasks)
-    width = min(math.ceil(len(tasks) / threads), fitting) if vectorises else 1
-    count = math.ceil(math.ceil(len(tasks) / width) / threads) * threads
-    width = math.ceil(len(tasks) / count)
-    blocks = [tasks[i : i + width] for i in range(0, len(tasks), width)]
-    # all run the same program, so the last repeats its last replicate
-    return [block + block[-1:] * (width - len(block)) for block in blocks]
-
-
-def _processors():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _train_here(work, blocks, progress=False, program=Program):
-    """Means of the terms (replicates, epochs, 2 or 4) and final weights, for each block."""
-    epochs = blocks[0].kl_weights.shape[1]
-    kinds = [(block.likelihood, len(block.seeds)) for block in blocks]
-    compiled = {kind: program(work, *kind, epochs) for kind in dict.fromkeys(kinds)}
-    programs = [compiled[kind] for kind in kinds]
+def _train_here(training: Training, progress: bool = False) -> list[Any]:
+    """The outcome of each block."""
+    epochs = training.work.epochs
     bar = keras.utils.Progbar(epochs, unit_name="epoch", verbose=int(progress))
-    # states and means, in one variable: an interrupt finds all blocks after the same epoch
-    done = [p.start(b.seeds) for p, b in zip(programs, blocks, strict=True)], []
-    with ThreadPoolExecutor(_processors()) as pool:
-        try:
-            for first in range(0, epochs, programs[0].chunk):
-                moves = pool.map(Program.advance, programs, blocks, repeat(first), done[0])
-                states, means = zip(*moves, strict=True)
-                done = states, [*done[1], means]
-                bar.update(min(epochs, first + programs[0].chunk))
-        except KeyboardInterrupt:
-            if not done[1]:
-                raise
-    states, means = done
-    means = [np.concatenate(chunks).swapaxes(0, 1) for chunks in zip(*means, strict=True)]
-    if means[0].shape[1] < epochs:
-        warnings.warn(
-            f"Interrupted: {means[0].shape[1]} of {epochs} epochs are done.", stacklevel=3
-        )
-    weights = [tf.nest.map_structure(lambda w: w.numpy(), state[1:3]) for state in states]
-    return [(m, *w) for m, w in zip(means, weights, strict=True)]
+    try:
+        for first in range(0, epochs, training.chunk):
+            training.advance(first)
+            bar.update(min(epochs, first + training.chunk))
+    except KeyboardInterrupt:
+        if not training.done[1]:
+            raise
+    outcomes = training.outcomes()
+    if (done := outcomes[0][0].shape[1]) < epochs:
+        warnings.warn(f"Interrupted: {done} of {epochs} epochs are done.", stacklevel=3)
+    return outcomes
 
 
-def _train_there(executor, work, blocks, progress):
-    """As :func:`_train_here`, or for a block that failed the exception."""
+def _train_there(executor: Executor, plan: Plan, progress: bool) -> list[Any]:
+    """The outcome of each block, or the error it ended in."""
+    blocks = plan.blocks
     bar = keras.utils.Progbar(len(blocks), unit_name="block", verbose=int(progress))
-    outcomes = dict.fromkeys(range(len(blocks)), RuntimeError("the sweep was interrupted"))
-    waiting = {}
+    outcomes: dict[int, Any] = dict.fromkeys(
+        range(len(blocks)), RuntimeError("the sweep was interrupted")
+    )
+    waiting: dict[Future, int] = {}
     try:
         for i, block in enumerate(blocks):
-            waiting[executor.submit(_train_one, work, block)] = i
+            waiting[executor.submit(_train_one, plan.work, block)] = i
         for future in as_completed(waiting):
             outcomes[waiting[future]] = _outcome(future)
             bar.add(1)
@@ -278,42 +285,34 @@ def _train_there(executor, work, blocks, progress):
     return list(outcomes.values())
 
 
-def _outcome(future):
+def _outcome(future: Future) -> Any:
     try:
         return future.result()
     except Exception as error:  # whatever an engine raises when a worker dies
         return error
 
 
-def _train_one(work, block):
-    return _train_here(work, [block], program=_program)[0]
+def _train_one(work: Work, block: Block) -> Any:
+    return _train_here(Training(work, [block], program=_program))[0]
 
 
 @functools.lru_cache(maxsize=1)
-def _program(*arguments):
+def _program(*arguments: Any) -> Program:
     """A worker compiles for its first block, and has the program for those that follow."""
     return Program(*arguments)
-
-
-def _collect(build, recipes, seeds, x, blocks, outcomes):
-    means, weights, failed = {}, {}, {}
-    for tasks, outcome in zip(blocks, outcomes, strict=True):
-        for i, (recipe, seed) in enumerate(tasks):
-            key = recipe.name, seed
-            if isinstance(outcome, Exception):
-                failed[key] = f"{outcome or type(outcome).__name__}".rstrip(".")
-            else:
-                means[key], *groups = outcome[0][i], *outcome[1:]
-                weights[key] = [[w[i] for w in group] for group in groups]
-    if not means:
-        raise RuntimeError(f"No replicate was trained: {next(iter(failed.values()))}.")
-    return Runs(build, recipes, seeds, x, means, weights, failed)
 
 
 # What cannot work is said before anything is compiled
 
 
-def _check_plan(recipes, seeds, x, epochs, batch_size, learning_rate, executor):
+def _check_plan(
+    recipes: list[Recipe],
+    seeds: list[int],
+    x: np.ndarray,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+) -> None:
     if not all(isinstance(recipe, Recipe) for recipe in recipes):
         given = next(type(r).__name__ for r in recipes if not isinstance(r, Recipe))
         raise ValueError(f"recipes holds a {given}: give Recipe(name, objective, schedule).")
@@ -324,126 +323,21 @@ def _check_plan(recipes, seeds, x, epochs, batch_size, learning_rate, executor):
         if twice:
             raise ValueError(f"{what} has {', '.join(twice)} more than once: give each once.")
     for seed in seeds:
-        if not _is_whole(seed) or not 0 <= seed < 2**31:
-            raise ValueError(f"seed {seed!r} is no seed: give whole numbers from 0 to 2**31 - 1.")
-    if not _is_whole(epochs) or epochs < 1:
-        raise ValueError(f"epochs={epochs!r} is no number of epochs: give a whole number.")
-    if not _is_whole(batch_size) or not 1 <= batch_size <= len(x):
-        raise ValueError(
-            f"batch_size={batch_size!r} does not fit {len(x)} examples: give 1 to {len(x)}."
-        )
+        _check.whole("seed", seed, 0, 2**31 - 1)
+    _check.whole("epochs", epochs)
+    _check.whole("batch_size", batch_size, 1, len(x))
     for recipe in recipes:
         if not isinstance(recipe.name, str):
             raise ValueError(f"recipe {recipe.name!r} is not named by a string: give a name.")
         rate = learning_rate if recipe.learning_rate is None else recipe.learning_rate
-        if not 0 < rate < math.inf:
-            raise ValueError(
-                f"recipe {recipe.name!r} has learning_rate={rate!r}: give a number above 0."
-            )
+        _check.number(f"learning_rate of recipe {recipe.name!r}", rate, above=0)
         recipe.kl_weights(epochs)
+
+
+def _check_executor(executor: Executor | None) -> None:
     if isinstance(executor, ProcessPoolExecutor):
-        if executor._mp_context.get_start_method() == "fork":
+        if executor._mp_context.get_start_method() == "fork":  # type: ignore[attr-defined]
             raise ValueError(
                 "The executor forks this process, which TensorFlow does not survive: give "
                 "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))."
             )
-
-
-def _is_whole(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _check_builder(build, seeds, data_shape):
-    """The first seed's VAE, after making sure that the builder can serve them all."""
-    seed = seeds[0]
-    pair = build(seed=seed)
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(
-            f"build(seed={seed}) returned {type(pair).__name__}: return (encoder, decoder)."
-        )
-    vae = VAE(*pair)
-    if vae.data_shape is None:
-        vae.build((None, *data_shape))
-    if vae.data_shape != tuple(data_shape):
-        raise ValueError(
-            f"build makes models for data of shape {vae.data_shape}, but x has {data_shape}: "
-            f"build them for x."
-        )
-    again = built(build, seed, data_shape)
-    first = [v for half in pair for v in half.variables]
-    second = [v for half in (again.encoder, again.decoder) for v in half.variables]
-    if len({*map(id, first), *map(id, second)}) < len(first) + len(second):
-        raise ValueError(
-            "build returns models that share variables: build encoder and decoder anew, and "
-            "apart, at each call."
-        )
-    if any(not np.array_equal(v.numpy(), w.numpy()) for v, w in zip(first, second, strict=True)):
-        raise ValueError(
-            f"build(seed={seed}) returns other weights each time: hand the seed to the "
-            f"initialisers of all layers."
-        )
-    if any(half.losses for half in pair):
-        raise ValueError("A layer adds a loss of its own, which a sweep leaves out: remove it.")
-    layers = [layer for half in pair for layer in half._flatten_layers()]
-    if any(layer.compute_dtype == "float16" for layer in layers):
-        raise ValueError(
-            "build makes float16 models, whose losses a sweep does not scale: use float32 or "
-            "bfloat16, or train the replicates one by one with VAE.fit."
-        )
-    return vae
-
-
-def _check_layers(build, data_shape):
-    """Whether replicates can be stacked; layers that cannot even be compiled are named."""
-    replicate = Replicate(build, data_shape, "gaussian")
-    halves = replicate.vae.encoder, replicate.vae.decoder
-    layers = [
-        (layer, layer.input)
-        for half in halves
-        for layer in (half.layers if getattr(half, "inputs", None) else [])
-        if not isinstance(layer, keras.layers.InputLayer)
-    ]
-    stuck = [layer.name for layer, _ in layers if not layer.supports_jit]
-    x, z = tf.zeros((2, 1, *data_shape)), tf.zeros((2, 1, replicate.vae.latent_dim))
-    variables = [stacked([halves] * 2, kind) for kind in KINDS]
-    if not stuck and _works(replicate.train, False, *variables, x, z, tf.ones(2), tf.ones(2)):
-        return True
-    for layer, tensors in layers:
-        inputs = tf.nest.map_structure(lambda t: tf.zeros((2, 1, *t.shape[1:]), t.dtype), tensors)
-        arguments = [stacked([[layer]] * 2, kind) for kind in KINDS]
-        alone = functools.partial(_layer_gradient, layer)
-        if not any(_works(alone, compiled, *arguments, inputs) for compiled in (False, True)):
-            stuck.append(layer.name)
-    if stuck:
-        raise ValueError(
-            f"TensorFlow can neither vectorise nor compile {', '.join(dict.fromkeys(stuck))}: "
-            f"replace these layers, or train the replicates one by one with VAE.fit."
-        )
-    return False
-
-
-def _layer_gradient(layer, weights, frozen, inputs):
-    with tf.GradientTape() as tape:
-        tape.watch((weights, inputs))
-        outputs, _ = stateless(layer, weights, frozen, inputs, training=True)
-        total = sum(tf.reduce_sum(t) for t in tf.nest.flatten(outputs))
-    return outputs, tape.gradient(total, (weights, inputs))
-
-
-def _works(function, compiled, *arguments):
-    """Whether a function of one replicate can be vectorised or, alone, compiled."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("FATAL")  # a page of traces for each layer that cannot
-    try:
-        if compiled:
-            alone = tf.nest.map_structure(lambda t: t[0], arguments)
-            tf.function(function, jit_compile=True, autograph=False)(*alone)
-        else:
-            mapped = tf.function(vectorised(function), autograph=False)
-            mapped.get_concrete_function(*arguments)
-    except Exception:  # of many kinds, from the depths of TensorFlow
-        return False
-    finally:
-        logger.setLevel(level)
-    return True

@@ -36,23 +36,36 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from vae_notes import _check
 from vae_notes.data import check
 
 __all__ = [
+    "ACTIVE",
     "LinearVAE",
+    "Prediction",
     "active_units",
     "elbo",
     "kl_per_unit",
     "log_marginal_likelihood",
     "maximum_likelihood_noise_variance",
     "optimal_parameters",
+    "predict",
     "spectrum",
     "z_mean_variance",
 ]
 
+Floats = NDArray[np.float64]
 
-def spectrum(data):
+#: A unit is active where the variance over the data of its posterior mean exceeds this.
+#:
+#: Burda et al. (2016), section 5.2.
+#: Taught in chapter 2, *Posterior collapse*, section *How to measure it*.
+ACTIVE = 0.01
+
+
+def spectrum(data: ArrayLike) -> Floats:
     r"""Eigenvalues of the covariance of the data, largest first.
 
     .. math:: S = \tfrac{1}{n} \sum_k (x_k - \mu)(x_k - \mu)^T = U \Lambda U^T
@@ -93,7 +106,9 @@ def spectrum(data):
     return eigenvalues
 
 
-def active_units(data, noise_variance, latent_dim=None, threshold=0.0):
+def active_units(
+    data: ArrayLike, noise_variance: float, latent_dim: int | None = None, threshold: float = 0.0
+) -> int:
     r"""How many latent units the best linear VAE uses.
 
     .. math:: \#\{i \le D : \lambda_i > \sigma^2 / (1 - t)\}
@@ -132,13 +147,12 @@ def active_units(data, noise_variance, latent_dim=None, threshold=0.0):
     >>> active_units([3.0, 1.0, 0.505, 0.1], noise_variance=0.5, threshold=0.01)
     2
     """
-    if not 0 <= threshold < 1:
-        raise ValueError(f"threshold={threshold!r} is not a variance in [0, 1): use 0.01 or 0.")
+    _check.number("threshold", threshold, least=0, below=1)
     kept, noise_variance = _kept_variance(data, noise_variance, latent_dim)
     return int(np.sum(kept * (1 - threshold) > noise_variance))
 
 
-def kl_per_unit(data, noise_variance, latent_dim=None):
+def kl_per_unit(data: ArrayLike, noise_variance: float, latent_dim: int | None = None) -> Floats:
     r"""Mean KL of each latent unit of the best linear VAE from its prior, strongest first.
 
     .. math:: k_i = \tfrac{1}{2} \ln \max(\lambda_i / \sigma^2, 1)
@@ -172,7 +186,9 @@ def kl_per_unit(data, noise_variance, latent_dim=None):
     return np.log(kept / noise_variance) / 2
 
 
-def z_mean_variance(data, noise_variance, latent_dim=None):
+def z_mean_variance(
+    data: ArrayLike, noise_variance: float, latent_dim: int | None = None
+) -> Floats:
     r"""Variance of the posterior mean of each latent unit over the data, strongest first.
 
     .. math:: v_i = \max(1 - \sigma^2 / \lambda_i, 0)
@@ -206,7 +222,7 @@ def z_mean_variance(data, noise_variance, latent_dim=None):
     return 1 - noise_variance / kept
 
 
-def elbo(data, noise_variance, latent_dim=None):
+def elbo(data: ArrayLike, noise_variance: float, latent_dim: int | None = None) -> float:
     r"""Average ELBO of the best linear VAE, which is its exact average log-likelihood.
 
     .. math:: -\tfrac{1}{2} \sum_{i=1}^N \left(\ln 2\pi c_i + \lambda_i / c_i\right), \quad
@@ -246,7 +262,7 @@ def elbo(data, noise_variance, latent_dim=None):
     return float(-np.sum(np.log(2 * math.pi * variance) + eigenvalues / variance) / 2)
 
 
-def maximum_likelihood_noise_variance(data, latent_dim):
+def maximum_likelihood_noise_variance(data: ArrayLike, latent_dim: int) -> float:
     r"""The noise variance under which a linear VAE explains the data best.
 
     .. math:: \sigma^2_\text{ML} = \frac{1}{N - D} \sum_{i=D+1}^N \lambda_i
@@ -279,7 +295,7 @@ def maximum_likelihood_noise_variance(data, latent_dim):
     0.2
     """
     eigenvalues = spectrum(data)
-    latent_dim = _latent_dim(latent_dim)
+    latent_dim = _check.whole("latent_dim", latent_dim)
     rank = int(np.count_nonzero(eigenvalues))
     if latent_dim >= rank:
         raise ValueError(
@@ -287,6 +303,90 @@ def maximum_likelihood_noise_variance(data, latent_dim):
             f"only {rank} directions with any variance: use a latent_dim below that."
         )
     return float(eigenvalues[latent_dim:].mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the best linear VAE does on given data; :func:`predict` makes it.
+
+    Attributes
+    ----------
+    noise_variance : float
+        Of the decoder, in squared units of the data.
+    largest_eigenvalue : float
+        Of the covariance of the data; where it does not exceed the noise variance, all collapses.
+    kl_per_unit : array (D,)
+        In nats, largest first.
+    active_units : int
+        How many units are active.
+    elbo : float
+        In nats per example.
+
+    References
+    ----------
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
+
+    Examples
+    --------
+    >>> round(predict([4.0, 1.0, 0.1], noise_variance=0.5, latent_dim=2).kl, 4)
+    1.3863
+    """
+
+    noise_variance: float
+    largest_eigenvalue: float
+    kl_per_unit: Floats
+    active_units: int
+    elbo: float
+
+    @property
+    def kl(self) -> float:
+        """KL divergence summed over units, in nats."""
+        return float(self.kl_per_unit.sum())
+
+
+def predict(
+    data: ArrayLike, noise_variance: float, latent_dim: int, threshold: float = ACTIVE
+) -> Prediction:
+    r"""What the law of the linear VAE says of data, a noise variance and a number of units.
+
+    Parameters
+    ----------
+    data : array (n, N) or (n, ...), or a spectrum (N,)
+    noise_variance : float
+        Variance of the decoder's noise, :math:`\sigma^2`.
+    latent_dim : int
+        The units that there are, D.
+    threshold : float
+        As for :func:`active_units`.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    References
+    ----------
+    Tipping & Bishop (1999); Lucas et al. (2019), section 4.
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
+
+    Examples
+    --------
+    >>> found = predict([4.0, 1.0, 0.1], noise_variance=0.5, latent_dim=8)
+    >>> found.active_units, found.kl_per_unit[:3].round(4).tolist()
+    (2, [1.0397, 0.3466, 0.0])
+    """
+    eigenvalues = spectrum(data)
+    return Prediction(
+        noise_variance=noise_variance,
+        largest_eigenvalue=float(eigenvalues[0]),
+        kl_per_unit=kl_per_unit(eigenvalues, noise_variance, latent_dim),
+        active_units=active_units(eigenvalues, noise_variance, latent_dim, threshold),
+        elbo=elbo(eigenvalues, noise_variance, latent_dim),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,15 +427,15 @@ class LinearVAE:
     [1.5, 1.5]
     """
 
-    decoder_weights: np.ndarray
-    decoder_bias: np.ndarray
-    encoder_weights: np.ndarray
-    encoder_bias: np.ndarray
-    z_log_var: np.ndarray
+    decoder_weights: Floats
+    decoder_bias: Floats
+    encoder_weights: Floats
+    encoder_bias: Floats
+    z_log_var: Floats
     noise_variance: float
 
 
-def optimal_parameters(x, latent_dim, noise_variance):
+def optimal_parameters(x: ArrayLike, latent_dim: int, noise_variance: float) -> LinearVAE:
     r"""The linear VAE with the highest ELBO at a given noise variance.
 
     With :math:`c_i = \max(\lambda_i, \sigma^2)`, unit i has
@@ -383,7 +483,7 @@ def optimal_parameters(x, latent_dim, noise_variance):
     [0.25]
     """
     x = _flat(x)
-    latent_dim = _latent_dim(latent_dim)
+    latent_dim = _check.whole("latent_dim", latent_dim)
     mean = x.mean(axis=0)
     eigenvalues, directions = _principal_directions(x - mean, latent_dim)
     kept, noise_variance = _kept_variance(eigenvalues, noise_variance, latent_dim)
@@ -399,7 +499,9 @@ def optimal_parameters(x, latent_dim, noise_variance):
     )
 
 
-def log_marginal_likelihood(x, decoder_weights, decoder_bias, noise_variance):
+def log_marginal_likelihood(
+    x: ArrayLike, decoder_weights: ArrayLike, decoder_bias: ArrayLike, noise_variance: float
+) -> Floats:
     r"""Exact log-likelihood of each example under any linear decoder.
 
     .. math:: \ln N(x; b, W^T W + \sigma^2 I)
@@ -459,18 +561,22 @@ def log_marginal_likelihood(x, decoder_weights, decoder_bias, noise_variance):
     return -(data_dim * math.log(2 * math.pi) + log_determinant + mahalanobis) / 2
 
 
-def _kept_variance(data, noise_variance, latent_dim):
+def _kept_variance(
+    data: ArrayLike, noise_variance: float, latent_dim: int | None
+) -> tuple[Floats, float]:
     """max(lambda_i, sigma2) for each of the D units, (D,), and sigma2."""
     eigenvalues = spectrum(data)
     noise_variance = _noise_variance(noise_variance)
-    latent_dim = len(eigenvalues) if latent_dim is None else _latent_dim(latent_dim)
+    if latent_dim is None:
+        latent_dim = len(eigenvalues)
+    _check.whole("latent_dim", latent_dim)
     kept = np.full(latent_dim, noise_variance)
     within = min(latent_dim, len(eigenvalues))
     kept[:within] = np.maximum(eigenvalues[:within], noise_variance)
     return kept, noise_variance
 
 
-def _principal_directions(centred, latent_dim):
+def _principal_directions(centred: Floats, latent_dim: int) -> tuple[Floats, Floats]:
     """Leading eigenvalues (D,) and unit eigenvectors as rows (D, N), both padded with zeros."""
     n, data_dim = centred.shape
     values, vectors = np.linalg.eigh(_smaller_gram(centred))
@@ -488,20 +594,20 @@ def _principal_directions(centred, latent_dim):
     return eigenvalues, directions
 
 
-def _smaller_gram(centred):
+def _smaller_gram(centred: Floats) -> Floats:
     """X'X/n or XX'/n, whichever is smaller: they share their positive eigenvalues."""
     n, data_dim = centred.shape
     return (centred.T @ centred if data_dim <= n else centred @ centred.T) / n
 
 
-def _sorted_spectrum(given):
-    given = np.asarray(given)
-    if not given.size or given.dtype.kind not in "iuf" or not np.isfinite(given).all():
+def _sorted_spectrum(given: ArrayLike) -> Floats:
+    values = np.asarray(given)
+    if not values.size or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise ValueError(
-            f"the spectrum, an array of shape {given.shape} and type {given.dtype}, is not one of "
-            f"finite numbers: give the eigenvalues of a covariance, or data of shape (n, N)."
+            f"the spectrum, an array of shape {values.shape} and type {values.dtype}, is "
+            f"not one of finite numbers: give the eigenvalues of a covariance, or data (n, N)."
         )
-    eigenvalues = np.sort(given.astype(np.float64))[::-1]
+    eigenvalues = np.sort(values.astype(np.float64))[::-1]
     if eigenvalues[-1] < -1e-10 * abs(eigenvalues[0]):  # less than that is round-off
         raise ValueError(
             f"the spectrum holds {eigenvalues[-1]:g}, but a covariance has no eigenvalue below 0: "
@@ -510,22 +616,14 @@ def _sorted_spectrum(given):
     return np.maximum(eigenvalues, 0.0)
 
 
-def _flat(x):
+def _flat(x: ArrayLike) -> Floats:
     x = check(x, dtype=np.float64)
     return x.reshape(len(x), -1)
 
 
-def _noise_variance(value):
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    if not number or not 0 < value < math.inf:
-        raise ValueError(
-            f"noise_variance={value!r} is not a positive finite number: give the variance of the "
-            f"decoder's noise, for example Objective().noise_variance(data_dim, latent_dim)."
-        )
-    return float(value)
-
-
-def _latent_dim(value):
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"latent_dim={value!r} is not a count of units: give an integer >= 1.")
-    return int(value)
+def _noise_variance(value: float) -> float:
+    remedy = (
+        "give the variance of the decoder's noise, for example "
+        "Objective().noise_variance(data_dim, latent_dim)"
+    )
+    return _check.number("noise_variance", value, above=0, remedy=remedy)

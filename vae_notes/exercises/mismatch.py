@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vae_notes import claims, data, theory
+from vae_notes import claims, data, likelihoods, theory
 from vae_notes.exercises._judge import Wrong, array, compare, number, one_recipe, same
 from vae_notes.objective import Objective
 
@@ -119,7 +119,7 @@ def unit_variance(answer):
 def your_combination(answer):
     """What the sweep of one recipe returned, linear VAEs on data of the reader's choice."""
     recipe, runs = one_recipe(answer)
-    if recipe.objective.likelihood != "gaussian":
+    if recipe.objective.likelihood != likelihoods.Gaussian():
         raise Wrong("With cross-entropy there is no noise variance: use squared errors.")
     first = next(iter(runs))
     _judge_linear(first, runs.x)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vae_notes import schedules
+from vae_notes import likelihoods, schedules
 from vae_notes.exercises._judge import Wrong, array, call, compare, number, parts
 
 __all__ = ["EXERCISES"]
@@ -179,7 +179,7 @@ def _summed(objective):
     """The script's mean times N is a sum, and so is its KL term."""
     from vae_notes.objective import Objective
 
-    if objective.likelihood != "gaussian":
+    if objective.likelihood != likelihoods.Gaussian():
         raise Wrong("The script has a squared error, not a cross-entropy.")
     compare(
         objective.noise_variance(64, 8),

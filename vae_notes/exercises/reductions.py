@@ -76,7 +76,7 @@ def mend_the_guide(answer):
     def units(kl_weight):
         return audit(Objective("mean", "mean", kl_weight), *GUIDE[1:], spectrum)
 
-    if units(weight).predicted_active_units == wanted:
+    if units(weight).predicted.active_units == wanted:
         return "Both means can stay: it took one number, and no other line of the guide."
     level = audit(*GUIDE).noise_variance
     for mistaken, hint in [
@@ -88,9 +88,9 @@ def mend_the_guide(answer):
         ),
         (weight * 32, "The KL is averaged in the guide: leave that as it is."),
     ]:
-        if units(mistaken).predicted_active_units == wanted:
+        if units(mistaken).predicted.active_units == wanted:
             raise Wrong(hint)
-    found = units(weight).predicted_active_units
+    found = units(weight).predicted.active_units
     raise Wrong(f"With that weight {'more' if found > wanted else 'fewer'} units survive.")
 
 

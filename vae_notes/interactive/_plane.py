@@ -168,14 +168,15 @@ def _stack(name, model, data_dim):
             f"models[{name!r}] is more than its Dense layers one after another: give a decoder "
             f"without branches or skips."
         )
-    if getattr(getattr(model, "objective", None), "likelihood", "gaussian") == "bernoulli":
+    objective = getattr(model, "objective", None)
+    if objective is not None and objective.likelihood.activation != "linear":
         weights, bias, activation = stack[-1]
         if activation != "linear":
             raise ValueError(
-                f"models[{name!r}] ends in {activation}, but a Bernoulli decoder gives logits: "
-                f"leave the last activation out."
+                f"models[{name!r}] ends in {activation}, but a {objective.likelihood.name.title()} "
+                f"decoder does so by itself: leave the last activation out."
             )
-        stack[-1] = weights, bias, "sigmoid"
+        stack[-1] = weights, bias, objective.likelihood.activation
     return _two_strongest(stack)
 
 

@@ -1,15 +1,48 @@
 """Random numbers and batch orders that are the same however a program is run."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vae_notes._keras import tf
 
-__all__ = ["across_devices", "batch_order", "standard_normal"]
+__all__ = ["across_devices", "batch_order", "reparameterised", "standard_normal"]
 
 
-def standard_normal(shape, seed):
+def reparameterised(
+    z_mean: Any, z_log_var: Any, noise: Any, exp: Callable[[Any], Any] = np.exp
+) -> Any:
+    r"""Draws from q(z|x) as a function of its mean and log-variance.
+
+    .. math:: z = \mu + \sigma \epsilon, \quad \sigma = e^{\frac{1}{2} \ln \sigma^2}
+
+    Parameters
+    ----------
+    z_mean, z_log_var, noise : array or tensor (..., D)
+        Of one kind, in shapes that broadcast.
+    exp : callable
+        The exponential function of that kind.
+
+    Returns
+    -------
+    array or tensor (..., D)
+
+    References
+    ----------
+    Kingma & Welling (2014), section 2.4; Rezende et al. (2014).
+
+    Examples
+    --------
+    >>> reparameterised(np.array([3.0]), np.log([4.0]), np.array([-1.0])).tolist()
+    [1.0]
+    """
+    return z_mean + exp(0.5 * z_log_var) * noise
+
+
+def standard_normal(shape: Any, seed: Any) -> Any:
     r"""Draws from N(0, 1) that are the same eagerly, in a graph, and compiled.
 
     .. math:: \epsilon = \sqrt{2}\,\operatorname{erf}^{-1}\bigl((2k + 1)\,2^{-23} - 1\bigr),
@@ -41,7 +74,7 @@ def standard_normal(shape, seed):
     return math.sqrt(2) * tf.math.erfinv(uniform)
 
 
-def batch_order(seed, epoch, count):
+def batch_order(seed: int, epoch: int, count: int) -> NDArray[np.int32]:
     """The order in which an epoch meets the examples: a permutation of 0 ... count - 1.
 
     Parameters
@@ -61,7 +94,7 @@ def batch_order(seed, epoch, count):
     return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
 
 
-def across_devices(count):
+def across_devices(count: Any) -> tuple[Any, Any]:
     """How many examples of a batch all devices have, and how many those before this one.
 
     Parameters

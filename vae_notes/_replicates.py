@@ -6,85 +6,65 @@ program as well, so that Python is asked a few times a second and not at every s
 """
 
 import math
+import os
 import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vae_notes._keras import keras, ops, tf
-from vae_notes.model import VAE
-from vae_notes.noise import batch_order, standard_normal
-from vae_notes.objective import Objective, weighted_loss
+from vae_notes._builders import KINDS, Builder, Replicate, built, stacked, vectorised
+from vae_notes._keras import tf
+from vae_notes._noise import batch_order, standard_normal
+from vae_notes.likelihoods import Likelihood
 
-__all__ = ["Block", "Program", "Replicate", "Work", "built", "stacked", "stateless", "vectorised"]
+__all__ = ["Block", "Program", "Training", "Work", "processors"]
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Keras's Adam
 CALL_STEPS = 512  # so many steps a call make what a call costs small
-KINDS = "trainable_variables", "non_trainable_variables"
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
     """What all blocks share; copies in other processes are equal by their key."""
 
-    build: object
-    x: np.ndarray
-    held_out: np.ndarray | None
+    build: Builder
+    x: NDArray[np.float32]
+    held_out: NDArray[np.float32] | None
     batch_size: int
+    epochs: int
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def __eq__(self, other):
-        return self.key == other.key
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Work) and self.key == other.key
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.key)
 
 
 @dataclass(frozen=True)
 class Block:
-    """What the replicates of a block need beside it, as plain arrays that can be pickled."""
+    """The replicates of a block and what each needs, as plain values that can be pickled."""
 
-    likelihood: str
-    seeds: list
-    rates: np.ndarray  # (replicates,)
-    reconstruction_weights: np.ndarray  # (replicates,)
-    kl_weights: np.ndarray  # (replicates, epochs)
-
-
-class Replicate:
-    """One replicate as functions of its weights."""
-
-    def __init__(self, build, data_shape, likelihood):
-        self.vae = built(build, 0, data_shape)
-        self.terms = Objective(likelihood=likelihood).terms
-
-    def apply(self, weights, frozen, x, noise, training):
-        """Both terms of each example, and the layers' new state."""
-        encoder, decoder = self.vae.encoder, self.vae.decoder
-        n, m = len(encoder.trainable_variables), len(encoder.non_trainable_variables)
-        (z_mean, z_log_var), state = stateless(encoder, weights[:n], frozen[:m], x, training)
-        z_mean, z_log_var = (ops.cast(a, "float32") for a in (z_mean, z_log_var))
-        z = z_mean + ops.exp(0.5 * z_log_var) * noise
-        decoded, more = stateless(decoder, weights[n:], frozen[m:], z, training)
-        return self.terms(x, decoded, z_mean, z_log_var), [*state, *more]
-
-    def train(self, weights, frozen, x, noise, reconstruction_weight, kl_weight):
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            terms, frozen = self.apply(weights, frozen, x, noise, training=True)
-            loss = weighted_loss(*terms, (reconstruction_weight, kl_weight))
-        return tape.gradient(loss, weights), frozen, _sums(terms)
-
-    def test(self, weights, frozen, x, noise):
-        return _sums(self.apply(weights, frozen, x, noise, training=False)[0])
+    likelihood: Likelihood
+    names: list[str]  # of the recipes, (replicates,)
+    seeds: list[int]  # (replicates,)
+    rates: NDArray[np.float32]  # (replicates,)
+    reconstruction_weights: NDArray[np.float32]  # (replicates,)
+    kl_weights: NDArray[np.float32]  # (replicates, epochs)
 
 
 class Program:
     """One XLA program for some epochs of some replicates; what differs is its arguments."""
 
-    def __init__(self, work, likelihood, width, epochs):
+    def __init__(self, work: Work, likelihood: Likelihood, width: int) -> None:
         self.build, self.batch_size, self.width = work.build, work.batch_size, width
-        self.chunk = min(epochs, max(1, CALL_STEPS // math.ceil(len(work.x) / work.batch_size)))
+        steps = math.ceil(len(work.x) / work.batch_size)
+        self.chunk = min(work.epochs, max(1, CALL_STEPS // steps))
         self.x, self.held_out = (
             None if a is None else tf.constant(a) for a in (work.x, work.held_out)
         )
@@ -103,14 +83,14 @@ class Program:
             *tf.nest.map_structure(tf.TensorSpec.from_tensor, self.start([0] * width)),
         )
 
-    def start(self, seeds):
+    def start(self, seeds: Sequence[int]) -> list[Any]:
         """Step, weights, layers' states and Adam's moments of each replicate, stacked."""
         models = {seed: built(self.build, seed, self.x.shape[1:]) for seed in sorted(set(seeds))}
         replicates = [(models[seed].encoder, models[seed].decoder) for seed in seeds]
         weights, frozen = (stacked(replicates, kind) for kind in KINDS)
         return [tf.constant(0), weights, frozen, *([*map(tf.zeros_like, weights)] for _ in "mv")]
 
-    def advance(self, block, first, state):
+    def advance(self, block: Block, first: int, state: Any) -> tuple[Any, NDArray[np.float32]]:
         """The state some epochs later, and the means (epochs, replicates, 2 or 4) of the terms."""
         kl_weights = block.kl_weights[:, first : first + self.chunk]
         count = kl_weights.shape[1]
@@ -132,7 +112,18 @@ class Program:
         )
         return state, means.numpy()[:count]
 
-    def _epochs(self, x, held_out, count, orders, seeds, rates, w_rec, w_kl, *state):
+    def _epochs(
+        self,
+        x: Any,
+        held_out: Any,
+        count: Any,
+        orders: Any,
+        seeds: Any,
+        rates: Any,
+        w_rec: Any,
+        w_kl: Any,
+        *state: Any,
+    ) -> tuple[Any, Any]:
         columns = 2 if held_out is None else 4
         means = tf.TensorArray(tf.float32, self.chunk, element_shape=(self.width, columns))
 
@@ -149,7 +140,18 @@ class Program:
         )
         return state, means.stack()
 
-    def _epoch(self, x, held_out, orders, seeds, rates, w_rec, w_kl, step, *model):
+    def _epoch(
+        self,
+        x: Any,
+        held_out: Any,
+        orders: Any,
+        seeds: Any,
+        rates: Any,
+        w_rec: Any,
+        w_kl: Any,
+        step: Any,
+        *model: Any,
+    ) -> tuple[Any, Any]:
         def train(index, step, sums, weights, frozen, m, v):
             noise = self._noise(seeds, step, index.shape[1])
             batch = tf.gather(x, index)  # (replicates, batch, ...)
@@ -180,7 +182,7 @@ class Program:
         means = sums / x.shape[0], held_out_sums / held_out.shape[0]
         return [step, *model], tf.concat(means, axis=-1)
 
-    def _batches(self, take, orders, carry):
+    def _batches(self, take: Callable[..., Any], orders: Any, carry: Any) -> Any:
         """``take`` each batch of the orders in turn; the last may be smaller."""
         full = orders.shape[1] // self.batch_size
         cut = full * self.batch_size
@@ -194,49 +196,51 @@ class Program:
             )
         return take(orders[:, cut:], *carry) if cut < orders.shape[1] else carry
 
-    def _each(self, function, *arguments):
+    def _each(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """``function`` of every replicate, its arguments stacked along their first axis."""
         if self.width == 1:
             alone = tf.nest.map_structure(lambda t: t[0], arguments)
             return tf.nest.map_structure(lambda t: t[None], function(*alone))
         return vectorised(function)(*arguments)
 
-    def _noise(self, seeds, draw, count):
+    def _noise(self, seeds: Any, draw: Any, count: int) -> Any:
         seeds = tf.stack([seeds, tf.fill([self.width], tf.cast(draw, tf.int64))], axis=-1)
         shape = (count, self.replicate.vae.latent_dim)
         # a loop: vectorised, XLA would draw again for every use
         return tf.map_fn(lambda s: standard_normal(shape, s), seeds, fn_output_signature=tf.float32)
 
 
-def vectorised(function):
-    return lambda *arguments: tf.vectorized_map(
-        lambda a: function(*a), arguments, fallback_to_while_loop=False
-    )
+class Training:
+    """Blocks that are trained side by side, a thread each, some epochs at a time."""
+
+    def __init__(
+        self, work: Work, blocks: Sequence[Block], program: Callable[..., Program] = Program
+    ) -> None:
+        self.work, self.blocks = work, blocks
+        kinds = [(block.likelihood, len(block.seeds)) for block in blocks]
+        compiled = {kind: program(work, *kind) for kind in dict.fromkeys(kinds)}
+        self.programs = [compiled[kind] for kind in kinds]
+        self.chunk = self.programs[0].chunk
+        self.threads = ThreadPoolExecutor(processors())
+        start = [p.start(b.seeds) for p, b in zip(self.programs, blocks, strict=True)]
+        # states and means, in one variable: an interrupt finds all blocks after the same epoch
+        self.done: tuple[Sequence[Any], list[Any]] = start, []
+
+    def advance(self, first: int) -> None:
+        """Train a chunk of epochs from epoch ``first`` on."""
+        states, means = self.done
+        moves = self.threads.map(Program.advance, self.programs, self.blocks, repeat(first), states)
+        states, more = zip(*moves, strict=True)
+        self.done = states, [*means, more]
+
+    def outcomes(self) -> list[tuple[Any, ...]]:
+        """Of each block the means (replicates, epochs done, 2 or 4) and the weights."""
+        states, means = self.done
+        curves = [np.concatenate(chunks).swapaxes(0, 1) for chunks in zip(*means, strict=True)]
+        weights = [tf.nest.map_structure(lambda w: w.numpy(), state[1:3]) for state in states]
+        return [(c, *w) for c, w in zip(curves, weights, strict=True)]
 
 
-def _sums(terms):
-    return tf.stack([tf.reduce_sum(term) for term in terms])
-
-
-def stacked(replicates, kind):
-    """The variables of each replicate's layers, stacked along a first axis."""
-    each = [[v.value for layer in layers for v in getattr(layer, kind)] for layers in replicates]
-    return [tf.stack(values) for values in zip(*each, strict=True)]
-
-
-def built(build, seed, data_shape):
-    """What a builder makes of a seed, as a VAE whose variables are there."""
-    vae = VAE(*build(seed=seed))
-    if vae.data_shape is None:
-        vae.build((None, *data_shape))
-    return vae
-
-
-def stateless(layer, weights, frozen, inputs, training):
-    """Outputs of a layer with other values for its variables, and its new state."""
-    states = layer.non_trainable_variables
-    mapping = [*zip(layer.trainable_variables, weights, strict=True)]
-    mapping += zip(states, frozen, strict=True)
-    with keras.StatelessScope(mapping) as scope:
-        outputs = layer(inputs, training=training)
-        return outputs, [scope.get_current_value(state) for state in states]
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,200 @@
+"""Whole epochs inside one compiled program, for ``fit`` and ``evaluate`` on arrays.
+
+A small model spends its time between steps, not in them. Here Keras is shown one batch an epoch,
+and gets for it a function that takes all steps of the epoch in a loop over the data in memory,
+compiled by XLA where it can be. Callbacks, History, validation and the progress bar are Keras's
+own, and count steps.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from vae_notes._keras import all_layers, keras, running, tf, without_cached_data
+from vae_notes._noise import batch_order
+
+__all__ = ["WholeEpochs"]
+
+TRAIN = "on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"
+TEST = "on_test_batch_begin", "on_test_batch_end"
+
+
+class WholeEpochs(keras.Model):
+    """A Keras model that runs whole epochs of arrays in one program.
+
+    A subclass has a ``train_step`` and a ``test_step``, and a ``seed``: the order of the examples
+    is a function of it and the epoch, so that a run which is resumed goes on with its batches. A
+    callback that wants to see each batch gets to see it, at the price of the speed.
+    """
+
+    seed: int
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.epoch = 0
+
+    def compile(self, optimizer: Any = "adam", **kwargs: Any) -> None:
+        super().compile(optimizer=optimizer, **kwargs)
+        self.jit_asked = kwargs.get("jit_compile", "auto")
+        self.compiled_epochs: dict[str, _WholeEpoch] = {}
+
+    def fit(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        shuffle: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        if not isinstance(x, np.ndarray) or kwargs.get("steps_per_epoch") is not None:
+            own = shuffle and isinstance(x, np.ndarray)  # a dataset is never shuffled here
+            options = dict(batch_size=batch_size, epochs=epochs, shuffle=own, **kwargs)
+            return super().fit(x, callbacks=callbacks, verbose=verbose, **options)
+        count, batch_size = len(x), batch_size or 32
+        watching = [_Epoch(), *_listed(callbacks)]
+        options = dict(epochs=epochs, verbose=verbose, shuffle=False, **kwargs)
+        options["validation_batch_size"] = kwargs.get("validation_batch_size") or batch_size
+
+        def order():
+            return batch_order(self.seed, self.epoch, count) if shuffle else np.arange(count)
+
+        if not self._runs_whole_epochs(watching, TRAIN):
+            return super().fit(_batches(x, order, batch_size), callbacks=watching, **options)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        epoch, tensor = self._whole_epoch(self.train_step, x, batch_size), tf.constant(x)
+        options["callbacks"] = keras.callbacks.CallbackList(
+            watching,
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=self,
+            verbose=verbose,
+            epochs=epochs,
+            steps=math.ceil(count / batch_size),
+        )
+        with running(self, "train", lambda _: epoch(tensor, tf.constant(order(), tf.int32))):
+            return super().fit(tf.data.Dataset.range(1), **options)  # nobody reads its element
+
+    def evaluate(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+    ) -> Any:
+        callbacks = kwargs.pop("callbacks", None)
+        whole = isinstance(x, np.ndarray) and kwargs.get("steps") is None
+        if not (whole and self._runs_whole_epochs(_listed(callbacks), TEST)):
+            options = dict(batch_size=batch_size, verbose=verbose, **kwargs)
+            return super().evaluate(x, callbacks=callbacks, **options)
+        batch_size = batch_size or 32
+        epoch, tensor = self._whole_epoch(self.test_step, x, batch_size), tf.constant(x)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):  # fit brings its own
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_progbar=verbose != 0,
+                model=self,
+                verbose=verbose,
+                epochs=1,
+                steps=math.ceil(len(x) / batch_size),
+            )
+        options = dict(verbose=verbose, callbacks=callbacks, **without_cached_data(kwargs))
+        with running(self, "test", lambda _: epoch(tensor, tf.range(len(x)))):
+            return super().evaluate(tf.data.Dataset.range(1), **options)
+
+    def _runs_whole_epochs(self, callbacks: Iterable[Any], hooks: Iterable[str]) -> bool:
+        one_device = self.distribute_strategy.num_replicas_in_sync == 1
+        one_step = self.steps_per_execution == 1 and not self.run_eagerly
+        watched = any(_acts(callback, hook) for callback in callbacks for hook in hooks)
+        return one_device and one_step and not watched
+
+    def _whole_epoch(self, step: Callable[..., Any], x: np.ndarray, batch_size: int) -> Any:
+        key = f"{step.__name__} {x.shape} {batch_size}"
+        if key not in self.compiled_epochs:
+            asked = self.jit_asked if _supports_xla(self) else False
+            self.compiled_epochs[key] = _WholeEpoch(step, x, batch_size, asked)
+        return self.compiled_epochs[key]
+
+
+class _WholeEpoch:
+    """A function of (x, order) that takes one ``step`` for each batch and gives the last logs.
+
+    ``jit_compile`` says whether with XLA; "auto" is yes, unless XLA refuses.
+    """
+
+    def __init__(
+        self, step: Callable[..., Any], x: np.ndarray, batch_size: int, jit_compile: bool | str
+    ) -> None:
+        self.step, self.batch_size, self.jit_compile = step, batch_size, jit_compile
+        self.signature = tf.TensorSpec(x.shape, x.dtype), tf.TensorSpec((len(x),), tf.int32)
+        self.function = self._traced(bool(jit_compile))
+
+    def __call__(self, x: Any, order: Any) -> Any:
+        try:
+            return self.function(x, order)
+        except tf.errors.InvalidArgumentError:
+            if self.jit_compile != "auto":
+                raise
+        # XLA refused before it did anything, so this is the first time that the steps are taken
+        self.jit_compile = False
+        self.function = self._traced(False)
+        return self.function(x, order)
+
+    def _traced(self, jit_compile: bool) -> Any:
+        function = tf.function(self._epoch, jit_compile=jit_compile, autograph=False)
+        return function.get_concrete_function(*self.signature)
+
+    def _epoch(self, x: Any, order: Any) -> Any:
+        steps = (x.shape[0] - 1) // self.batch_size  # and one more, which gives the logs
+        if steps:
+            batches = tf.reshape(order[: steps * self.batch_size], (steps, self.batch_size))
+
+            def body(i):
+                self.step(tf.gather(x, batches[i]))
+                return i + 1
+
+            tf.while_loop(
+                lambda i: i < steps, body, (0,), parallel_iterations=1, maximum_iterations=steps
+            )
+        return self.step(tf.gather(x, order[steps * self.batch_size :]))
+
+
+class _Epoch(keras.callbacks.Callback):
+    """Tells the model which epoch it is in."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.epoch = epoch
+
+
+def _batches(x: np.ndarray, order: Callable[[], np.ndarray], batch_size: int) -> Any:
+    """A dataset of the batches of ``x``; asks ``order()`` anew at each pass."""
+    indices = tf.data.Dataset.from_generator(
+        lambda: iter([order()]), output_signature=tf.TensorSpec((len(x),), tf.int32)
+    )
+    indices = indices.flat_map(lambda i: tf.data.Dataset.from_tensor_slices(i).batch(batch_size))
+    options = tf.data.Options()  # several machines take parts of a batch, not files
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    steps = math.ceil(len(x) / batch_size)
+    indices = indices.apply(tf.data.experimental.assert_cardinality(steps))
+    return indices.map(lambda i: tf.gather(x, i)).with_options(options)
+
+
+def _supports_xla(model: Any) -> bool:
+    """Whether no layer says that XLA cannot compile it; on a Mac's GPU it compiles nothing."""
+    metal = sys.platform == "darwin" and tf.config.list_physical_devices("GPU")
+    return not metal and all(layer.supports_jit for layer in all_layers(model))
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    return keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or [])
+
+
+def _acts(callback: Any, hook: str) -> bool:
+    """Whether a callback has something to do in a hook for batches, and so must see each batch."""
+    own = getattr(callback, hook)
+    own = getattr(own, "__func__", own)
+    idle = [keras.callbacks.Callback]
+    if getattr(callback, "save_freq", None) == "epoch":  # Keras's own two only count batches then
+        idle += [keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore]
+    return own not in [getattr(each, hook) for each in idle]
