@@ -39,9 +39,10 @@ bench: $(RIVALS)  ## time fit and sweep against Keras, PyTorch, JAX and BLAS; le
 serve: book  ## build the pages and serve them on http://localhost:8000
 	@$(BIN)/python -m http.server 8000 --bind localhost --directory _build/html
 
-lint: $(READY)  ## check style and format
+lint: $(READY)  ## check style, format and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
 
 format: $(READY)  ## put style and format right, notebooks included
 	@$(BIN)/ruff check --fix
@@ -52,7 +53,7 @@ lock: $(READY)  ## compile requirements.txt from pyproject.toml
 
 clean:  ## remove what was built; the environment stays
 	@find book/api -name '*.rst' ! -name index.rst -delete
-	@rm -rf _build build .pytest_cache .hypothesis .coverage
+	@rm -rf _build build .pytest_cache .mypy_cache .hypothesis .coverage
 	@find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ruff_cache -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # PyTorch and JAX stay out of the environment that the book is built and tested in.

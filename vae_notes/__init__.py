@@ -5,6 +5,7 @@ waits for TensorFlow.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -37,16 +38,65 @@ _MODULES = (
     "interactive",
 )
 
-__all__ = [*_HOME, *_MODULES]
+__all__ = [
+    "VAE",
+    "KLAnnealing",
+    "Objective",
+    "annealing",
+    "audit",
+    "balance",
+    "claims",
+    "data",
+    "diagnose",
+    "diagnosis",
+    "exercises",
+    "figures",
+    "interactive",
+    "model",
+    "montecarlo",
+    "networks",
+    "objective",
+    "porting",
+    "runs",
+    "schedules",
+    "sweep",
+    "theory",
+]
+
+if TYPE_CHECKING:  # what editors and mypy see
+    from vae_notes import (
+        annealing,
+        audit,
+        balance,
+        claims,
+        data,
+        diagnosis,
+        exercises,
+        figures,
+        interactive,
+        model,
+        montecarlo,
+        networks,
+        objective,
+        porting,
+        runs,
+        schedules,
+        sweep,
+        theory,
+    )
+    from vae_notes.annealing import KLAnnealing
+    from vae_notes.diagnosis import diagnose
+    from vae_notes.model import VAE
+    from vae_notes.objective import Objective
+else:  # hidden from them: with it, they would take any name for one of the package
+
+    def __getattr__(name):
+        if name in _HOME:
+            return getattr(importlib.import_module(f"vae_notes.{_HOME[name]}"), name)
+        if name in _MODULES:
+            return importlib.import_module(f"vae_notes.{name}")
+        raise AttributeError(f"module 'vae_notes' has no attribute {name!r}")
 
 
-def __getattr__(name):
-    if name in _HOME:
-        return getattr(importlib.import_module(f"vae_notes.{_HOME[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"vae_notes.{name}")
-    raise AttributeError(f"module 'vae_notes' has no attribute {name!r}")
-
-
-def __dir__():
+def __dir__() -> list[str]:
     return [*__all__, "__version__"]

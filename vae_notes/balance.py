@@ -1,12 +1,15 @@
 """The two terms of the loss side by side: their sizes, their gradients, and when each settles."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vae_notes import data
 from vae_notes._keras import keras, tf
-from vae_notes.model import Sampling
+from vae_notes.model import VAE, Sampling
 
 __all__ = ["Balance", "Record", "converged", "measure"]
 
@@ -39,10 +42,12 @@ class Balance:
 
     reconstruction: float
     kl: float
-    reconstruction_gradient: dict
-    kl_gradient: dict
+    reconstruction_gradient: dict[str, float]
+    kl_gradient: dict[str, float]
 
-    def pull(self, where, weights=(1.0, 1.0)):
+    def pull(
+        self, where: Literal["encoder", "z_mean"], weights: tuple[float, float] = (1.0, 1.0)
+    ) -> float:
         """How many times harder the weighted reconstruction term pulls than the weighted KL term.
 
         Parameters
@@ -64,7 +69,7 @@ class Balance:
         )
 
 
-def measure(vae, x, seed=0):
+def measure(vae: VAE, x: ArrayLike, seed: int = 0) -> Balance:
     r"""Sizes of the two terms of a VAE on a batch, and the norms of their gradients.
 
     .. math:: \bar R = \frac{1}{B} \sum_b R_b, \quad \bar K = \frac{1}{B} \sum_b K_b, \quad
@@ -156,23 +161,23 @@ class Record(keras.callbacks.Callback):
     [0, 2]
     """
 
-    def __init__(self, x, epochs):
+    def __init__(self, x: ArrayLike, epochs: Iterable[int]) -> None:
         super().__init__()
         self.x, self.epochs = x, frozenset(epochs)
-        self.balances = {}
+        self.balances: dict[int, Balance] = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._measure(0)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._measure(epoch + 1)
 
-    def _measure(self, done):
+    def _measure(self, done: int) -> None:
         if done in self.epochs:
             self.balances[done] = measure(self.model, self.x)
 
 
-def converged(curve, within=0.05):
+def converged(curve: ArrayLike, within: float = 0.05) -> int | NDArray[np.integer]:
     r"""The epoch from which on a curve stays near where it ends.
 
     .. math:: \min \{e : |c_t - c_T| \le f \, (\max c - \min c) \text{ for all } t \ge e \}
@@ -221,6 +226,6 @@ def converged(curve, within=0.05):
     return int(epochs) if curve.ndim == 1 else epochs
 
 
-def _norm(gradients):
+def _norm(gradients: Iterable[Any]) -> float:
     """Euclidean norm over all parameters; those that a term does not reach count as 0."""
     return float(sum(tf.reduce_sum(g**2) for g in gradients if g is not None)) ** 0.5

@@ -5,8 +5,11 @@ import numbers
 import os
 import re
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["ClaimFailed", "base_seed", "check", "glue", "seeds"]
 
@@ -27,7 +30,7 @@ class ClaimFailed(AssertionError):
     """
 
 
-def base_seed():
+def base_seed() -> int:
     """Return the first seed of every experiment: `VAE_NOTES_SEED` where it is set, otherwise 0.
 
     Returns
@@ -58,7 +61,7 @@ def base_seed():
     return int(given)
 
 
-def seeds(count=FEWEST_SEEDS):
+def seeds(count: int = FEWEST_SEEDS) -> list[int]:
     """Return the seeds of an experiment, the base seed and those that follow it.
 
     Parameters
@@ -94,7 +97,9 @@ def seeds(count=FEWEST_SEEDS):
     return [first + i for i in range(count)]
 
 
-def check(statement, supports, at_least=None, **evidence):
+def check(
+    statement: str, supports: ArrayLike, at_least: int | None = None, **evidence: ArrayLike
+) -> None:
     """Print a statement with the number of seeds that support it, and raise if they are too few.
 
     Write the condition as one NumPy expression, and name the numbers that it rests on. The line
@@ -173,7 +178,7 @@ def check(statement, supports, at_least=None, **evidence):
     print(f"holds for {printed} of {count} seeds: {statement}")
 
 
-def glue(name, value):
+def glue(name: str, value: str | float | np.generic) -> None:
     """Store a value for the prose, where ``{glue:text}`name``` shows it.
 
     The notebook stores what `myst_nb.glue(name, value, display=False)` stores, but nothing needs
@@ -230,7 +235,7 @@ def glue(name, value):
     )
 
 
-def _one_number_a_seed(name, values, count):
+def _one_number_a_seed(name: str, values: ArrayLike, count: int) -> NDArray[Any]:
     values = np.asarray(values)
     if values.shape != (count,) or values.dtype.kind not in "biuf":
         raise ValueError(
@@ -240,7 +245,9 @@ def _one_number_a_seed(name, values, count):
     return values
 
 
-def _failure(statement, holds, needed, measured):
+def _failure(
+    statement: str, holds: NDArray[np.bool_], needed: int, measured: Mapping[str, NDArray[Any]]
+) -> str:
     first = base_seed()
     lines = [f"holds for {holds.sum()} of {len(holds)} seeds, {needed} needed: {statement}"]
     for i, held in enumerate(holds):
@@ -249,7 +256,9 @@ def _failure(statement, holds, needed, measured):
     return "\n".join(lines)
 
 
-def _log(statement, holds, needed, measured):
+def _log(
+    statement: str, holds: NDArray[np.bool_], needed: int, measured: Mapping[str, NDArray[Any]]
+) -> None:
     path = os.environ.get("VAE_NOTES_CLAIMS")
     if not path:
         return

@@ -13,15 +13,25 @@ Examples
 ((1438, 64), (359, 64))
 """
 
+from __future__ import annotations  # tf.data.Dataset would import TensorFlow
+
 import csv
 import itertools
 import math
 import os
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from vae_notes._keras import tf
 
 __all__ = ["check", "digits", "from_keras", "linear_gaussian", "load", "patches", "split"]
 
@@ -33,7 +43,15 @@ IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tif
 # --- data that come with the package ------------------------------------------------------------
 
 
-def digits(labels=False, side=8):
+@overload
+def digits(labels: Literal[False] = False, side: int = 8) -> NDArray[np.float32]: ...
+@overload
+def digits(
+    labels: Literal[True], side: int = 8
+) -> tuple[NDArray[np.float32], NDArray[np.integer]]: ...
+def digits(
+    labels: bool = False, side: int = 8
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.integer]]:
     """Scikit-learn's handwritten digits, 8 x 8 grey pixels: the data of most chapters.
 
     Parameters
@@ -76,14 +94,14 @@ def digits(labels=False, side=8):
     return (x, bundle.target) if labels else x
 
 
-def _enlarge(image, side):
+def _enlarge(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     from PIL import Image
 
     resized = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.float32).ravel()
 
 
-def patches(side, count=2000, seed=0):
+def patches(side: int, count: int = 2000, seed: int = 0) -> NDArray[np.float32]:
     """Square patches at random places of two photographs: natural images with N as a dial.
 
     Parameters
@@ -132,7 +150,7 @@ def patches(side, count=2000, seed=0):
     return windows[np.arange(count) % 2, top, left].reshape(count, side**2)
 
 
-def linear_gaussian(eigenvalues, count, seed=0):
+def linear_gaussian(eigenvalues: ArrayLike, count: int, seed: int = 0) -> NDArray[np.float32]:
     r"""Gaussian examples whose population covariance has the given eigenvalues.
 
     .. math:: x = Q \Lambda^{1/2} \epsilon, \qquad \epsilon \sim N(0, I_N)
@@ -189,7 +207,15 @@ def linear_gaussian(eigenvalues, count, seed=0):
 # --- data from elsewhere ------------------------------------------------------------------------
 
 
-def from_keras(name, labels=False):
+@overload
+def from_keras(
+    name: str, labels: Literal[False] = False
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+@overload
+def from_keras(
+    name: str, labels: Literal[True]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.integer], NDArray[np.integer]]: ...
+def from_keras(name: str, labels: bool = False) -> tuple[NDArray[Any], ...]:
     """One of the image data sets that Keras downloads; the only function that needs a network.
 
     Parameters
@@ -238,7 +264,13 @@ def from_keras(name, labels=False):
     return (*images, np.ravel(y_train), np.ravel(y_test)) if labels else tuple(images)
 
 
-def load(source, *, key=None, image_size=None, batched=None):
+def load(
+    source: ArrayLike | os.PathLike[str] | tf.data.Dataset,
+    *,
+    key: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    batched: bool | None = None,
+) -> NDArray[np.float32]:
     """The reader's own data, from memory or from a file, checked.
 
     - An array, a data frame, nested lists: as they are.
@@ -284,25 +316,20 @@ def load(source, *, key=None, image_size=None, batched=None):
     >>> load([[0.0, 0.5], [1.0, 0.25]]).shape
     (2, 2)
     """
-    is_dataset = hasattr(source, "as_numpy_iterator")
-    is_file = isinstance(source, (str, os.PathLike))
-    path = Path(source) if is_file else None
-    for option, value, applies in (
-        ("key", key, is_dataset or (is_file and path.suffix.lower() == ".npz")),
-        ("image_size", image_size, is_file and path.is_dir()),
-        ("batched", batched, is_dataset),
-    ):
-        if value is not None and not applies:
-            raise ValueError(f"{option}={value!r} does not apply to this source: leave it out.")
-    if is_dataset:
+    given = {"key": key, "image_size": image_size, "batched": batched}
+    if hasattr(source, "as_numpy_iterator"):
+        _only(given, "key", "batched")
         return check(_from_dataset(source, key, batched), name="the dataset")
-    if not is_file:
+    if not isinstance(source, (str, os.PathLike)):
+        _only(given)
         return check(source)
+    path = Path(source)
+    suffix = path.suffix.lower()
+    _only(given, *["key"] * (suffix == ".npz"), *["image_size"] * path.is_dir())
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist (looked from {Path.cwd()}): correct it.")
     if path.is_dir():
         return check(_from_folder(path, image_size), name=str(path))
-    suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
         return check(_from_numpy(path, key), name=str(path))
     if suffix in TABLES:
@@ -312,7 +339,15 @@ def load(source, *, key=None, image_size=None, batched=None):
     )
 
 
-def split(x, *more, test_fraction=0.2, seed=0):
+def _only(given: dict[str, Any], *applying: str) -> None:
+    for option, value in given.items():
+        if value is not None and option not in applying:
+            raise ValueError(f"{option}={value!r} does not apply to this source: leave it out.")
+
+
+def split(
+    x: ArrayLike, *more: ArrayLike, test_fraction: float = 0.2, seed: int = 0
+) -> list[NDArray[Any]]:
     """Shuffle the examples once and part them into training and test sets.
 
     Parameters
@@ -367,7 +402,25 @@ def split(x, *more, test_fraction=0.2, seed=0):
 # --- the validator ------------------------------------------------------------------------------
 
 
-def check(x, data_shape=None, *, name="x", dtype=np.float32):
+@overload
+def check(
+    x: ArrayLike, data_shape: int | Sequence[int | None] | None = None, *, name: str = "x"
+) -> NDArray[np.float32]: ...
+@overload
+def check(
+    x: ArrayLike,
+    data_shape: int | Sequence[int | None] | None = None,
+    *,
+    name: str = "x",
+    dtype: DTypeLike,
+) -> NDArray[np.floating]: ...
+def check(
+    x: ArrayLike,
+    data_shape: int | Sequence[int | None] | None = None,
+    *,
+    name: str = "x",
+    dtype: DTypeLike = np.float32,
+) -> NDArray[np.floating]:
     """The data as a finite array of the right shape, or one sentence that says what is wrong.
 
     Parameters
@@ -430,7 +483,7 @@ def check(x, data_shape=None, *, name="x", dtype=np.float32):
     return result
 
 
-def _numbers(x, name):
+def _numbers(x: ArrayLike, name: str) -> NDArray[Any]:
     """An array of booleans, integers or floats."""
     if isinstance(x, (str, os.PathLike)):
         raise ValueError(f"{name} is the path {str(x)!r}, not an array: read it with data.load.")
@@ -461,7 +514,7 @@ def _numbers(x, name):
     )
 
 
-def _check_shape(values, data_shape, name):
+def _check_shape(values: NDArray[Any], data_shape: Sequence[int | None] | None, name: str) -> None:
     shape = values.shape
     if data_shape is not None and shape == tuple(data_shape):
         raise ValueError(
@@ -479,25 +532,26 @@ def _check_shape(values, data_shape, name):
     if data_shape is None or _matches(shape[1:], data_shape):
         return
     expected = f"(n, {', '.join('any' if size is None else str(size) for size in data_shape)})"
-    known = None not in data_shape
-    if known and len(data_shape) == 3 and shape[1:] == (data_shape[2], *data_shape[:2]):
+    sizes = [size for size in data_shape if size is not None]
+    known = len(sizes) == len(data_shape)
+    if known and len(sizes) == 3 and shape[1:] == (sizes[2], *sizes[:2]):
         remedy = f"move the channels last with np.moveaxis({name}, 1, -1)"
-    elif known and math.prod(shape[1:]) == math.prod(data_shape):
-        flat = len(data_shape) == 1
-        target = f"len({name}), -1" if flat else ", ".join(map(str, (-1, *data_shape)))
+    elif known and math.prod(shape[1:]) == math.prod(sizes):
+        flat = len(sizes) == 1
+        target = f"len({name}), -1" if flat else ", ".join(map(str, (-1, *sizes)))
         remedy = f"pass {name}.reshape({target})"
     else:
         remedy = "build the model for these data, or bring the data to that shape"
     raise ValueError(f"{name} has shape {shape} but {expected} is expected: {remedy}.")
 
 
-def _matches(shape, data_shape):
+def _matches(shape: Sequence[int], data_shape: Sequence[int | None]) -> bool:
     return len(shape) == len(data_shape) and all(
         expected in (None, size) for size, expected in zip(shape, data_shape, strict=True)
     )
 
 
-def _check_finite(values, name):
+def _check_finite(values: NDArray[Any], name: str) -> None:
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     bad = np.argwhere(~np.isfinite(values))  # one row an index
@@ -511,7 +565,7 @@ def _check_finite(values, name):
     )
 
 
-def _count(name, value):
+def _count(name: str, value: object) -> int:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name}={value!r} is not a positive integer: give one.")
     return int(value)
@@ -520,7 +574,7 @@ def _count(name, value):
 # --- readers: each returns an array that check then looks at ------------------------------------
 
 
-def _from_numpy(path, key):
+def _from_numpy(path: Path, key: str | None) -> NDArray[Any]:
     try:
         with path.open("rb") as file:
             content = np.load(file, allow_pickle=False)
@@ -549,7 +603,7 @@ def _from_numpy(path, key):
     return array
 
 
-def _from_table(path):
+def _from_table(path: Path) -> NDArray[Any]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             filled = ((number, line) for number, line in enumerate(file) if line.strip())
@@ -583,7 +637,9 @@ def _from_table(path):
     return table[:, 1:] if has_index else table
 
 
-def _trouble_in_table(path, delimiter, header, convert):
+def _trouble_in_table(
+    path: Path, delimiter: str, header: list[str], convert: Callable[[str], float]
+) -> str | None:
     """The first thing in a table that is not a number, in words."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter)
@@ -602,9 +658,10 @@ def _trouble_in_table(path, delimiter, header, convert):
             if not row[bad[0]].strip():
                 return f"{column} empty {where}, so fill the gaps or drop such rows"
             return f"{column} with text, such as {row[bad[0]]!r} {where}, so keep numeric columns"
+    return None
 
 
-def _is_number(cell, convert):
+def _is_number(cell: str, convert: Callable[[str], float]) -> bool:
     try:
         convert(cell)
     except ValueError:
@@ -612,22 +669,23 @@ def _is_number(cell, convert):
     return True
 
 
-def _decimal_comma(cell):
+def _decimal_comma(cell: str) -> float:
     return float(cell.replace(",", "."))
 
 
-def _is_numbering(header):
+def _is_numbering(header: list[str]) -> bool:
     """Column names 0, 1, 2, ... as data frames give them by default."""
     return len(header) > 2 and header == [str(i) for i in range(len(header))]
 
 
-def _from_folder(folder, image_size):
+def _from_folder(folder: Path, image_size: tuple[int, int] | None) -> NDArray[np.float32]:
     from PIL import Image, ImageOps
 
     if image_size is not None:
         if np.shape(image_size) != (2,):
             raise ValueError(f"image_size={image_size!r} is not a pair: give (height, width).")
-        image_size = tuple(_count("image_size", side) for side in image_size)
+        height, width = (_count("image_size", side) for side in image_size)
+        image_size = height, width
     paths = sorted(
         path
         for path in folder.rglob("*")
@@ -641,8 +699,8 @@ def _from_folder(folder, image_size):
     images = []
     for path in paths:
         try:
-            with Image.open(path) as image:
-                image = _eight_bits(ImageOps.exif_transpose(image))
+            with Image.open(path) as file:
+                image = _eight_bits(ImageOps.exif_transpose(file))
         except Exception as error:  # Pillow raises many kinds for damaged files
             raise ValueError(
                 f"{path} cannot be read as an image ({_one_line(error)}): repair or remove it."
@@ -659,10 +717,12 @@ def _from_folder(folder, image_size):
             )
     if any(image.ndim == 3 for image in images):
         images = [image if image.ndim == 3 else np.stack([image] * 3, -1) for image in images]
-    return _with_channel(np.stack(images).astype(np.float32) / 255)
+    x = np.stack(images).astype(np.float32)
+    x /= 255  # in place, and float32 to NumPy's types too
+    return _with_channel(x)
 
 
-def _eight_bits(image):
+def _eight_bits(image: Picture) -> Picture:
     """A Pillow image in mode L if it is grey, else RGB."""
     from PIL import Image
 
@@ -673,11 +733,11 @@ def _eight_bits(image):
     return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
 
 
-def _with_channel(images):
+def _with_channel(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return images[..., None] if images.ndim == 3 else images
 
 
-def _from_dataset(dataset, key, batched):
+def _from_dataset(dataset: tf.data.Dataset, key: str | None, batched: bool | None) -> NDArray[Any]:
     if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise ValueError("the dataset repeats without end: pass dataset.take(n).")
     if batched is None:
@@ -696,7 +756,7 @@ def _from_dataset(dataset, key, batched):
         ) from None
 
 
-def _item(element, key):
+def _item(element: Any, key: str | None) -> Any:
     """What to learn from in an element of a dataset: an array, (x, y) or a dictionary."""
     if isinstance(element, tuple):
         element = element[0]
@@ -712,6 +772,6 @@ def _item(element, key):
     return element[key]
 
 
-def _one_line(error):
+def _one_line(error: Exception) -> str:
     """The first sentence of another library's message."""
     return " ".join(str(error).split()).split(". ")[0].rstrip(".") or type(error).__name__

@@ -1,11 +1,12 @@
 """Estimates from samples: what closed forms replace, and what no closed form replaces."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["kl", "mean_square_gradient"]
 
 
-def kl(z_mean, z_log_var, draws, seed=0):
+def kl(z_mean: ArrayLike, z_log_var: ArrayLike, draws: int, seed: int = 0) -> NDArray[np.float64]:
     r"""The KL divergence of q(z|x) from the prior, one term a sample.
 
     .. math:: \ln \frac{q(z_s|x)}{p(z_s)}, \quad z_s \sim q(z|x)
@@ -46,7 +47,9 @@ def kl(z_mean, z_log_var, draws, seed=0):
     return 0.5 * np.sum(z**2 - noise**2 - z_log_var, axis=-1)
 
 
-def mean_square_gradient(z_mean, z_log_var, draws, seed=0):
+def mean_square_gradient(
+    z_mean: ArrayLike, z_log_var: ArrayLike, draws: int, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Two unbiased estimates of the gradient of E[z^2] with respect to the mean of z.
 
     .. math:: \frac{\partial}{\partial \mu} E[z^2] = 2 \mu
@@ -94,7 +97,9 @@ def mean_square_gradient(z_mean, z_log_var, draws, seed=0):
     return 2 * z, z**2 * noise / std
 
 
-def _noise(z_mean, z_log_var, draws, seed):
+def _noise(
+    z_mean: ArrayLike, z_log_var: ArrayLike, draws: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     z_mean, z_log_var = np.asarray(z_mean, float), np.asarray(z_log_var, float)
     if z_mean.ndim != 2 or z_mean.shape != z_log_var.shape or draws < 1:
         raise ValueError(

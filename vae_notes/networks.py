@@ -4,7 +4,11 @@
 them, since a seed is all that is missing.
 """
 
+from __future__ import annotations  # keras.Model would import TensorFlow
+
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +24,13 @@ __all__ = [
 ]
 
 
-def dense(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0):
+def dense(
+    data_dim: int,
+    latent_dim: int,
+    hidden: Sequence[int] = (64,),
+    activation: str = "relu",
+    seed: int = 0,
+) -> tuple[keras.Model, keras.Model]:
     """A dense encoder and the decoder that mirrors it.
 
     Parameters
@@ -60,7 +70,13 @@ def dense(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0):
     )
 
 
-def convolutional(image_shape, latent_dim, filters=(16, 32), activation="relu", seed=0):
+def convolutional(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    filters: Sequence[int] = (16, 32),
+    activation: str = "relu",
+    seed: int = 0,
+) -> tuple[keras.Model, keras.Model]:
     """A convolutional encoder and the decoder that mirrors it.
 
     Parameters
@@ -102,7 +118,13 @@ def convolutional(image_shape, latent_dim, filters=(16, 32), activation="relu", 
     )
 
 
-def dense_encoder(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0):
+def dense_encoder(
+    data_dim: int,
+    latent_dim: int,
+    hidden: Sequence[int] = (64,),
+    activation: str = "relu",
+    seed: int = 0,
+) -> keras.Model:
     """An encoder of dense layers; linear if ``hidden`` is empty.
 
     Parameters
@@ -143,7 +165,13 @@ def dense_encoder(data_dim, latent_dim, hidden=(64,), activation="relu", seed=0)
     return keras.Model(x, _latent_heads(h, latent_dim, seeds), name="encoder")
 
 
-def dense_decoder(latent_dim, data_dim, hidden=(64,), activation="relu", seed=0):
+def dense_decoder(
+    latent_dim: int,
+    data_dim: int,
+    hidden: Sequence[int] = (64,),
+    activation: str = "relu",
+    seed: int = 0,
+) -> keras.Model:
     """A decoder of dense layers with a linear output; linear altogether if ``hidden`` is empty.
 
     Parameters
@@ -184,7 +212,13 @@ def dense_decoder(latent_dim, data_dim, hidden=(64,), activation="relu", seed=0)
     return keras.Model(z, _dense(data_dim, seeds, name="x_mean")(h), name="decoder")
 
 
-def conv_encoder(image_shape, latent_dim, filters=(16, 32), activation="relu", seed=0):
+def conv_encoder(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    filters: Sequence[int] = (16, 32),
+    activation: str = "relu",
+    seed: int = 0,
+) -> keras.Model:
     """An encoder of convolutions, each halving height and width.
 
     Parameters
@@ -230,7 +264,13 @@ def conv_encoder(image_shape, latent_dim, filters=(16, 32), activation="relu", s
     return keras.Model(x, _latent_heads(h, latent_dim, seeds), name="encoder")
 
 
-def conv_decoder(latent_dim, image_shape, filters=(32, 16), activation="relu", seed=0):
+def conv_decoder(
+    latent_dim: int,
+    image_shape: tuple[int, int, int],
+    filters: Sequence[int] = (32, 16),
+    activation: str = "relu",
+    seed: int = 0,
+) -> keras.Model:
     """A decoder of transposed convolutions, each doubling height and width.
 
     Parameters
@@ -279,37 +319,37 @@ def conv_decoder(latent_dim, image_shape, filters=(32, 16), activation="relu", s
     return keras.Model(z, x_mean, name="decoder")
 
 
-def _latent_heads(h, latent_dim, seeds):
+def _latent_heads(h: Any, latent_dim: int, seeds: Iterator[int]) -> list[Any]:
     return [_dense(latent_dim, seeds, name=name)(h) for name in ("z_mean", "z_log_var")]
 
 
-def _dense(units, seeds, **kwargs):
+def _dense(units: int, seeds: Iterator[int], **kwargs: Any) -> keras.Layer:
     return keras.layers.Dense(units, kernel_initializer=_glorot(seeds), **kwargs)
 
 
-def _conv(kind, filters, seeds, **kwargs):
+def _conv(kind: str, filters: int, seeds: Iterator[int], **kwargs: Any) -> keras.Layer:
     layer = getattr(keras.layers, kind)
     return layer(filters, 3, strides=2, padding="same", kernel_initializer=_glorot(seeds), **kwargs)
 
 
-def _glorot(seeds):
+def _glorot(seeds: Iterator[int]) -> keras.Initializer:
     return keras.initializers.GlorotUniform(seed=next(seeds))
 
 
-def _seeds(seed, half=0):
+def _seeds(seed: int, half: int = 0) -> Iterator[int]:
     """Seeds of the layers of the encoder (half 0) or the decoder (half 1)."""
     for child in np.random.SeedSequence([seed, half]).generate_state(256):
         yield int(child)
 
 
-def _sizes(**sizes):
+def _sizes(**sizes: int | Sequence[int]) -> None:
     for name, value in sizes.items():
         values = value if isinstance(value, (tuple, list)) else [value]
         if not all(isinstance(v, (int, np.integer)) and v >= 1 for v in values):
             raise ValueError(f"{name}={value!r} is not a size: give whole numbers of at least 1.")
 
 
-def _check_halving(image_shape, filters):
+def _check_halving(image_shape: Sequence[int], filters: Sequence[int]) -> None:
     factor = 2 ** len(filters)
     if len(image_shape) != 3 or not filters or image_shape[0] % factor or image_shape[1] % factor:
         raise ValueError(

@@ -2,13 +2,17 @@
 
 import re
 import textwrap
+from collections.abc import Callable
+from typing import TypeVar
 
 __all__ = ["attempt"]
 
 LONGEST = 200  # characters of a message
 
+Result = TypeVar("Result")
 
-def attempt(function):
+
+def attempt(function: Callable[[], Result]) -> Result | None:
     """Call a function, print its error in one line if it raises one, and return its result.
 
     Of the message the first sentence is kept, without colours, folders, memory addresses and the
@@ -45,12 +49,12 @@ def attempt(function):
     return result
 
 
-def _one_line(error):
+def _one_line(error: Exception) -> str:
     sentence = _first_sentence(str(error))
     return f"{type(error).__name__}{f': {sentence}' if sentence else ', without a message'}"
 
 
-def _first_sentence(message):
+def _first_sentence(message: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", message)
     text = re.sub(r"^\s*Exception encountered when calling \S+\(\)\.", "", text)
     text = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"]+)+[/\\](?=[^/\\\s])", "", text)

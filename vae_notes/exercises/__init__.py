@@ -6,6 +6,8 @@ usual mistakes would give, with the rest of the package; so it holds for every b
 
 import importlib
 import re
+from collections.abc import Callable
+from typing import Any
 
 from vae_notes.exercises._judge import Wrong
 
@@ -22,7 +24,7 @@ _CHAPTERS = (
 )
 
 
-def check(exercise, answer):
+def check(exercise: str, answer: object) -> None:
     """Print that an answer is right, or one sentence on what is off with it.
 
     Parameters
@@ -56,7 +58,7 @@ def check(exercise, answer):
         print(f"Exercise {exercise}: right. {remark or ''}".rstrip())
 
 
-def _judge(exercise):
+def _judge(exercise: str) -> Callable[[Any], str | None]:
     match = re.fullmatch(r"([1-9])\.[1-9]", str(exercise))
     if match and int(match[1]) <= len(_CHAPTERS):
         chapter = importlib.import_module(f"vae_notes.exercises.{_CHAPTERS[int(match[1]) - 1]}")

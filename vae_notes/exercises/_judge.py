@@ -1,15 +1,25 @@
 """What the checks share: reading an answer, and comparing it with the mistakes that are usual."""
 
+from __future__ import annotations  # Runs would import TensorFlow
+
 import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from vae_notes.runs import Runs
 
 
 class Wrong(Exception):
     """An answer is not right; the message is the one sentence that the reader sees."""
 
 
-def array(answer, shape=None, what="the answer"):
+def array(
+    answer: Any, shape: Sequence[int | None] | None = None, what: str = "the answer"
+) -> NDArray[np.float64]:
     """Return an answer as finite float64 numbers of a shape, None standing for any length."""
     try:
         if np.iscomplexobj(answer):
@@ -28,7 +38,7 @@ def array(answer, shape=None, what="the answer"):
     return value
 
 
-def number(answer, what="the answer"):
+def number(answer: Any, what: str = "the answer") -> float:
     """Return an answer as one finite float; arrays of one element count as one."""
     value = array(answer, what=what)
     if value.size != 1:
@@ -36,14 +46,14 @@ def number(answer, what="the answer"):
     return float(value.reshape(()))
 
 
-def parts(answer, *names):
+def parts(answer: Any, *names: str) -> Sequence[Any]:
     """Return the parts of an answer that has several, a tuple or a list."""
     if not isinstance(answer, tuple | list) or len(answer) != len(names):
         raise Wrong(f"The answer has {len(names)} parts: give ({', '.join(names)}).")
     return answer
 
 
-def one_recipe(answer, what="the answer"):
+def one_recipe(answer: Any, what: str = "the answer") -> tuple[Any, Runs]:
     """Return the recipe and the `Runs` of a sweep over one recipe and enough seeds."""
     from vae_notes.claims import FEWEST_SEEDS
     from vae_notes.runs import Runs
@@ -59,7 +69,7 @@ def one_recipe(answer, what="the answer"):
     return answer.recipes[answer.names[0]], answer
 
 
-def call(function, *arguments, what="the function"):
+def call(function: Any, *arguments: Any, what: str = "the function") -> Any:
     """Call the reader's function; whatever it raises becomes a sentence."""
     if not callable(function):
         raise Wrong(f"{_capital(what)} is a {type(function).__name__}, expected a function.")
@@ -70,14 +80,20 @@ def call(function, *arguments, what="the function"):
         raise Wrong(f"{_capital(what)} raised {type(error).__name__}: {message}.") from error
 
 
-def same(value, expected, tolerance=5e-3):
+def same(value: ArrayLike, expected: ArrayLike, tolerance: float = 5e-3) -> bool:
     """Say whether all numbers agree, relative to the expected ones."""
     return np.shape(value) == np.shape(expected) and np.allclose(
         value, expected, rtol=tolerance, atol=1e-9
     )
 
 
-def compare(value, expected, mistakes=(), otherwise="That is not it.", tolerance=5e-3):
+def compare(
+    value: ArrayLike,
+    expected: ArrayLike,
+    mistakes: Iterable[tuple[ArrayLike, str]] = (),
+    otherwise: str = "That is not it.",
+    tolerance: float = 5e-3,
+) -> None:
     """Raise `Wrong` unless a value is the expected one, with the hint of the mistake it fits.
 
     `mistakes` are pairs of what a mistake gives and the sentence that hints at it.
@@ -90,5 +106,5 @@ def compare(value, expected, mistakes=(), otherwise="That is not it.", tolerance
     raise Wrong(otherwise)
 
 
-def _capital(text):
+def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -1,10 +1,16 @@
 """The look of every figure, and what their functions share."""
 
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.rcsetup import cycler
+from numpy.typing import ArrayLike, NDArray
+
+Value = TypeVar("Value")
 
 # Okabe and Ito's colours, without those too light for white paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
@@ -12,7 +18,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (1, 1.4)))
 INK, GREY, FAINT = "#262626", "#595959", "#E4E4E4"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (5.2, 3.2),  # letters of nine pixels and more on a telephone
     "figure.dpi": 140,
     "figure.facecolor": "white",
@@ -30,7 +36,7 @@ STYLE = {
     "axes.facecolor": "white",
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": FAINT,
@@ -52,7 +58,7 @@ STYLE = {
 }
 
 
-def style():
+def style() -> None:
     """Make the book's style Matplotlib's default; a chapter calls it once, before its first figure.
 
     References
@@ -70,13 +76,13 @@ def style():
     matplotlib.rcParams.update(STYLE)
 
 
-def _axes(ax, width=5.2, height=3.2):
+def _axes(ax: Axes | None, width: float = 5.2, height: float = 3.2) -> Axes:
     if ax is not None:
         return ax
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def _look(i):
+def _look(i: int) -> dict[str, Any]:
     """Colour, line and marker of the i-th series: no two of the first 140 are alike."""
     return {
         "color": COLOURS[i % len(COLOURS)],
@@ -85,7 +91,7 @@ def _look(i):
     }
 
 
-def _legend(ax, *arrays):
+def _legend(ax: Axes, *arrays: NDArray[np.float64]) -> None:
     """Add a legend, above which it says what is drawn of those arrays that have several seeds."""
     if ax.get_legend_handles_labels()[0]:
         counts = sorted({len(array) for array in arrays if array.ndim == 2})
@@ -94,20 +100,22 @@ def _legend(ax, *arrays):
         ax.legend(loc="best", title=title, alignment="left")
 
 
-def _over_seeds(array):
+def _over_seeds(
+    array: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Median, smallest and largest over the seeds; of a single row, that row."""
     if array.ndim == 1:
         return array, array, array
     return np.median(array, axis=0), array.min(axis=0), array.max(axis=0)
 
 
-def _bare(ax):
+def _bare(ax: Axes) -> None:
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 
 
-def _numbers(name, values, *ranks):
+def _numbers(name: str, values: ArrayLike, *ranks: int) -> NDArray[np.float64]:
     try:
         array = np.asarray(values)
     except ValueError:  # rows of different lengths
@@ -127,7 +135,7 @@ def _numbers(name, values, *ranks):
     return array
 
 
-def _mapping(name, values):
+def _mapping(name: str, values: Mapping[str, Value]) -> Mapping[str, Value]:
     if not isinstance(values, Mapping) or not values:
         raise ValueError(
             f"{name} is {'empty' if isinstance(values, Mapping) else type(values).__name__}, "
@@ -137,14 +145,16 @@ def _mapping(name, values):
     return values
 
 
-def _named(name, values, *ranks):
+def _named(
+    name: str, values: Mapping[str, ArrayLike], *ranks: int
+) -> dict[str, NDArray[np.float64]]:
     return {
         of: _numbers(f"{name}[{of!r}]", array, *ranks)
         for of, array in _mapping(name, values).items()
     }
 
 
-def _same_length(name, given, expected, what):
+def _same_length(name: str, given: int, expected: int, what: str) -> None:
     if given != expected:
         raise ValueError(
             f"{name} has {given} {what}, expected {expected}: give every one the same length."

@@ -1,14 +1,24 @@
 """Images, and the latent plane that they come from."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
 
 from vae_notes.figures._shared import COLOURS, GREY, _axes, _bare, _look, _named, _numbers
 
 
-def image_grid(images, image_shape, columns=10, ax=None):
+def image_grid(
+    images: Mapping[str, ArrayLike],
+    image_shape: Sequence[int],
+    columns: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw images in labelled rows, such as originals over their reconstructions.
 
     All share one scale, on which 0 is black and 1 is white; values outside of it are clipped.
@@ -55,7 +65,7 @@ def image_grid(images, image_shape, columns=10, ax=None):
     if columns < 1:
         raise ValueError(f"columns is {columns}, expected at least 1: say how many images a row.")
     columns = min(columns, max(map(len, arrays.values())))
-    strips = []  # one row of images each, (columns or fewer, H, W, C)
+    strips: list[NDArray[np.float64]] = []  # one row of images each, (columns or fewer, H, W, C)
     ticks = []
     for name, array in arrays.items():
         rows = [array[i : i + columns] for i in range(0, len(array), columns)]
@@ -78,7 +88,9 @@ def image_grid(images, image_shape, columns=10, ax=None):
     return ax
 
 
-def latent_plane(z_mean, labels=None, ax=None):
+def latent_plane(
+    z_mean: ArrayLike, labels: ArrayLike | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the posterior means of two latent units, with the prior's circles.
 
     Classes are told apart by their own glyph at every point (digits and letters) and by their name
@@ -175,7 +187,7 @@ def latent_plane(z_mean, labels=None, ax=None):
     return ax
 
 
-def latent_grid(side, extent=2.0):
+def latent_grid(side: int, extent: float = 2.0) -> NDArray[np.float32]:
     """Return the points of a square grid over the latent plane, in the order of `decoded_plane`.
 
     Parameters
@@ -214,7 +226,9 @@ def latent_grid(side, extent=2.0):
     return np.stack([first.ravel(), second.ravel()], axis=1)
 
 
-def decoded_plane(images, image_shape, extent=2.0, ax=None):
+def decoded_plane(
+    images: ArrayLike, image_shape: Sequence[int], extent: float = 2.0, ax: Axes | None = None
+) -> Axes:
     """Draw what a grid of latent points decodes to, each image at its point of the plane.
 
     The scale is that of `image_grid`: 0 is black, 1 is white.
@@ -280,11 +294,11 @@ def decoded_plane(images, image_shape, extent=2.0, ax=None):
     return ax
 
 
-def _gap(width):
+def _gap(width: int) -> int:
     return max(1, round(width / 14))
 
 
-def _mosaic(strips, columns, gap):
+def _mosaic(strips: Sequence[NDArray[np.float64]], columns: int, gap: int) -> NDArray[np.float64]:
     """Rows of images (columns or fewer, H, W, C) side by side in one, white between and after."""
     height, width, channels = strips[0].shape[1:]
     canvas = np.ones((len(strips) * (height + gap) - gap, columns * (width + gap) - gap, channels))
@@ -295,12 +309,14 @@ def _mosaic(strips, columns, gap):
     return canvas
 
 
-def _show(ax, canvas, **options):
+def _show(ax: Axes, canvas: NDArray[np.float64], **options: Any) -> None:
     canvas = canvas[..., 0] if canvas.shape[-1] == 1 else canvas.clip(0, 1)
     ax.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **options)
 
 
-def _as_images(name, array, image_shape):
+def _as_images(
+    name: str, array: NDArray[np.float64], image_shape: Sequence[int]
+) -> NDArray[np.float64]:
     shape = tuple(np.atleast_1d(image_shape).tolist())
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
         raise ValueError(

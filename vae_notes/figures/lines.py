@@ -1,7 +1,11 @@
 """Quantities over epochs, draws and settings."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
 
 from vae_notes.figures._shared import (
     COLOURS,
@@ -16,7 +20,12 @@ from vae_notes.figures._shared import (
 )
 
 
-def curves(values, ylabel, epochs=None, ax=None):
+def curves(
+    values: Mapping[str, ArrayLike],
+    ylabel: str,
+    epochs: ArrayLike | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw a quantity along training: a line a recipe, over several seeds a median with its range.
 
     Parameters
@@ -73,7 +82,13 @@ def curves(values, ylabel, epochs=None, ax=None):
     return ax
 
 
-def estimate_against_exact(sample_counts, estimates, exact, ylabel, ax=None):
+def estimate_against_exact(
+    sample_counts: ArrayLike,
+    estimates: ArrayLike,
+    exact: float,
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw a Monte Carlo estimate over its number of samples, with the exact value as a line.
 
     Parameters
@@ -131,7 +146,7 @@ def estimate_against_exact(sample_counts, estimates, exact, ylabel, ax=None):
     return ax
 
 
-def schedule(epochs, weights, ax=None):
+def schedule(epochs: ArrayLike, weights: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
     """Draw the weight of the KL term in every epoch, as steps: it is constant within one.
 
     Parameters
@@ -180,7 +195,16 @@ def schedule(epochs, weights, ax=None):
     return ax
 
 
-def heat_map(values, row_labels, col_labels, xlabel, ylabel, label, number_format=".3g", ax=None):
+def heat_map(
+    values: ArrayLike,
+    row_labels: Sequence[object],
+    col_labels: Sequence[object],
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    number_format: str = ".3g",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw a table of numbers as coloured cells, each with its number written in it.
 
     Parameters
@@ -228,6 +252,7 @@ def heat_map(values, row_labels, col_labels, xlabel, ylabel, label, number_forma
     rows, columns = table.shape
     ax = _axes(ax, width=2.2 + 0.62 * columns, height=1.0 + 0.42 * rows)
     image = ax.imshow(table, cmap="cividis", aspect="auto")
+    colours = np.asarray(image.cmap(image.norm(table)))  # (rows, columns, 4)
     for (row, column), value in np.ndenumerate(table):
         ax.text(
             column,
@@ -236,7 +261,7 @@ def heat_map(values, row_labels, col_labels, xlabel, ylabel, label, number_forma
             ha="center",
             va="center",
             fontsize=9,
-            color=_readable_on(image.cmap(image.norm(value))),
+            color=_readable_on(colours[row, column]),
         )
     _bare(ax)
     ax.set_xticks(range(columns), [str(of) for of in col_labels])
@@ -249,8 +274,8 @@ def heat_map(values, row_labels, col_labels, xlabel, ylabel, label, number_forma
     return ax
 
 
-def _readable_on(rgba):
-    rgb = np.array(rgba[:3])
+def _readable_on(rgba: NDArray[np.float64]) -> str:
+    rgb = rgba[:3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     luminance = linear @ (0.2126, 0.7152, 0.0722)
     # Where black and white have the same contrast (WCAG 2).

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
 
 from vae_notes.figures._shared import (
     COLOURS,
@@ -22,7 +24,11 @@ from vae_notes.figures._shared import (
 )
 
 
-def spectrum(eigenvalues, noise_variance=None, ax=None):
+def spectrum(
+    eigenvalues: ArrayLike,
+    noise_variance: float | Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     r"""Draw the data's covariance eigenvalues, with each noise variance as a line across them.
 
     A latent unit of a linear VAE survives where the eigenvalue exceeds the noise variance,
@@ -111,7 +117,7 @@ def spectrum(eigenvalues, noise_variance=None, ax=None):
     return ax
 
 
-def kl_per_unit(kl, predicted=None, ax=None):
+def kl_per_unit(kl: ArrayLike, predicted: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
     """Draw the KL divergence of every latent unit, largest first, in nats.
 
     The units of a VAE come in no order, and in another one for each seed, so that each seed's are
@@ -196,7 +202,7 @@ def kl_per_unit(kl, predicted=None, ax=None):
     return ax
 
 
-def by_seed(values, xlabel, ax=None):
+def by_seed(values: Mapping[str, ArrayLike], xlabel: str, ax: Axes | None = None) -> Axes:
     """Draw what every single seed gave: a row a recipe, a dot a seed, a bar at the median.
 
     Parameters
@@ -260,7 +266,9 @@ def by_seed(values, xlabel, ax=None):
     return ax
 
 
-def predicted_against_measured(values, quantity, ax=None):
+def predicted_against_measured(
+    values: Mapping[str, tuple[ArrayLike, ArrayLike]], quantity: str, ax: Axes | None = None
+) -> Axes:
     """Draw predictions against measurements in a square, with the diagonal where both agree.
 
     Parameters
@@ -333,7 +341,7 @@ def predicted_against_measured(values, quantity, ax=None):
     return ax
 
 
-def _apart(values, tie):
+def _apart(values: NDArray[np.float64], tie: float) -> NDArray[np.float64]:
     """Offsets of at most 0.28 that set values apart which differ by less than `tie`."""
     offsets = np.zeros(len(values))
     bins = np.round(values / tie)

@@ -1,18 +1,22 @@
 """The dial: which latent units a loss keeps, on the spectrum of the data."""
 
 import itertools
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vae_notes import figures, theory
-from vae_notes.interactive._document import assemble, drawing, named, table, whole
+from vae_notes.interactive._document import Interactive, assemble, drawing, named, table, whole
 from vae_notes.objective import REDUCTIONS, Objective
 
 MOST_UNITS = 64
 
 
-def dial(spectra, objective=None, latent_dim=8):
+def dial(
+    spectra: Mapping[str, ArrayLike], objective: Objective | None = None, latent_dim: int = 8
+) -> Interactive:
     r"""The spectrum of the data, the noise variance of a loss across it, and what survives.
 
     .. math:: \sigma^2 = \beta / 2, \; \text{unit } i \text{ survives where } \lambda_i > \sigma^2
@@ -63,10 +67,10 @@ def dial(spectra, objective=None, latent_dim=8):
             f"objective is {type(objective).__name__}, expected an Objective: give for example "
             f'Objective("mean", "mean").'
         )
-    spectra = {name: _spectrum(name, values) for name, values in spectra.items()}
+    found = {name: _spectrum(name, values) for name, values in spectra.items()}
     sets = [
         {"name": name, "dim": len(values), "spectrum": values[:MOST_UNITS].tolist()}
-        for name, values in spectra.items()
+        for name, values in found.items()
     ]
     numbers = {
         "sets": sets,
@@ -76,17 +80,17 @@ def dial(spectra, objective=None, latent_dim=8):
         "latentDim": latent_dim,
         "mostUnits": MOST_UNITS,
     }
-    variance, units = _kept(next(iter(spectra.values())), objective, latent_dim)
+    variance, units = _kept(next(iter(found.values())), objective, latent_dim)
     text = (
         f"Dial: on {sets[0]['name']} (N = {sets[0]['dim']}), squared errors "
         f"{_said(objective.reconstruction)}, KL {_said(objective.kl)}, KL weight "
         f"{objective.kl_weight:.3g} and {latent_dim} latent units give an effective noise variance "
         f"of {variance:.3g}, and {units} of {latent_dim} latent units survive."
     )
-    return assemble("dial", numbers, *_still(spectra, objective.kl_weight, latent_dim, text))
+    return assemble("dial", numbers, *_still(found, objective.kl_weight, latent_dim, text))
 
 
-def _spectrum(name, values):
+def _spectrum(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         eigenvalues = theory.spectrum(values)
     except ValueError as error:
@@ -99,12 +103,16 @@ def _spectrum(name, values):
     return np.array([float(f"{value:.6g}") if value > 1e-7 else 0.0 for value in eigenvalues])
 
 
-def _kept(eigenvalues, objective, latent_dim):
+def _kept(
+    eigenvalues: NDArray[np.float64], objective: Objective, latent_dim: int
+) -> tuple[float, int]:
     variance = objective.noise_variance(len(eigenvalues), latent_dim)
     return variance, theory.active_units(eigenvalues, variance, latent_dim)
 
 
-def _still(spectra, kl_weight, latent_dim, text):
+def _still(
+    spectra: Mapping[str, NDArray[np.float64]], kl_weight: float, latent_dim: int, text: str
+) -> tuple[str, str, str]:
     """The picture and the table: all four reductions, at the weight and D given."""
     losses = {
         f"errors {_said(reconstruction)}, KL {_said(kl)}": Objective(reconstruction, kl, kl_weight)
@@ -123,5 +131,5 @@ def _still(spectra, kl_weight, latent_dim, text):
     return picture, text, table(("surviving units", *losses), rows)
 
 
-def _said(reduction):
+def _said(reduction: str) -> str:
     return {"sum": "summed", "mean": "averaged"}[reduction]

@@ -4,11 +4,13 @@ import hashlib
 import html
 import io
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import Any
 from urllib.parse import quote
 
 import matplotlib
@@ -61,13 +63,13 @@ class Interactive:
     html: str = field(repr=False)
     text: str
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.html
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.text
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the figure as a page of its own, which any browser opens from disk.
 
         Parameters
@@ -80,15 +82,17 @@ class Interactive:
             file.write(_PAGE.format(title=title, body=self.html))
 
 
-def assemble(kind, numbers, picture, text, details=""):
+def assemble(
+    kind: str, numbers: Mapping[str, Any], picture: str, text: str, details: str = ""
+) -> Interactive:
     """Put a figure together.
 
     ``kind`` names its script, ``numbers`` is what the script gets, ``picture`` a still one as
     HTML, ``text`` the same in words and ``details`` more of it, as HTML.
     """
     # The escape keeps a name such as "</script>" from ending the script.
-    numbers = json.dumps(numbers, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    key = f"{kind}-{hashlib.sha256(numbers.encode()).hexdigest()[:12]}"
+    script = json.dumps(numbers, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    key = f"{kind}-{hashlib.sha256(script.encode()).hexdigest()[:12]}"
     words = html.escape(text)
     parts = (
         f'<div class="vae-notes" data-figure="{key}">',
@@ -99,7 +103,7 @@ def assemble(kind, numbers, picture, text, details=""):
         "</figure>",
         f"<noscript><p>{_STANDS_STILL}</p></noscript>",
         '<script>(() => { "use strict";',
-        f"const numbers = {numbers};",
+        f"const numbers = {script};",
         _file("common.js"),
         _file(f"{kind}.js"),
         f'start("{key}", draw, numbers); }})();</script>',
@@ -115,7 +119,7 @@ def assemble(kind, numbers, picture, text, details=""):
     return Interactive(document, text)
 
 
-def drawing(plot, text, height):
+def drawing(plot: Callable[..., object], text: str, height: float) -> str:
     """What ``plot(ax=...)`` draws in the book's style, as an image with the text beside it."""
     # A fixed salt and no date: the same figure is the same text, here and on other machines.
     with matplotlib.rc_context():
@@ -132,7 +136,7 @@ def drawing(plot, text, height):
     return f'<img alt="{html.escape(text)}" src="data:image/svg+xml,{svg}">'
 
 
-def table(head, rows):
+def table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table with a header row and a header column."""
     top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
     body = "".join(
@@ -144,7 +148,7 @@ def table(head, rows):
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def named(name, values, example):
+def named(name: str, values: Mapping[str, Any], example: str) -> Mapping[str, Any]:
     """A mapping with at least one entry, whose keys are names, or one sentence."""
     if not isinstance(values, Mapping) or not values:
         raise ValueError(
@@ -157,14 +161,17 @@ def named(name, values, example):
     return values
 
 
-def whole(name, value, least, most):
+def whole(name: str, value: object, least: int, most: int) -> int:
     """A whole number within its range, or one sentence."""
-    number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not number or not least <= value <= most:
+    if (
+        not isinstance(value, (int, np.integer))
+        or isinstance(value, bool)
+        or not least <= value <= most
+    ):
         raise ValueError(f"{name} is {value!r}: give a whole number from {least} to {most}.")
     return int(value)
 
 
 @cache
-def _file(name):
+def _file(name: str) -> str:
     return resources.files("vae_notes.interactive").joinpath(name).read_text(encoding="utf-8")

@@ -1,14 +1,23 @@
 """The latent plane: trained decoders side by side, drawing what one point decodes to."""
 
+from __future__ import annotations  # VAE would import TensorFlow
+
 import base64
 import html
 import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from vae_notes import figures
-from vae_notes.interactive._document import MOST_BYTES, assemble, named
+from vae_notes.interactive._document import MOST_BYTES, Interactive, assemble, named
+
+if TYPE_CHECKING:
+    from vae_notes._keras import keras
+    from vae_notes.model import VAE
 
 EXTENT = 2.5  # standard deviations of the prior, within which the point may move
 MAP_SIDE = 5
@@ -16,8 +25,13 @@ ROOM = 6 * (MOST_BYTES - 45_000)  # bits for the weights: a letter holds six
 MOST_BITS, LEAST_BITS = 14, 8  # of a weight
 SAME = 0.1  # of the scale from black to white: a smaller deviation is hard to see
 
+Array: TypeAlias = NDArray[np.float64]
+Layer: TypeAlias = tuple[Array, Array, str]  # weights, bias, activation
 
-def latent_plane(models, image_shape):
+
+def latent_plane(
+    models: Mapping[str, VAE | keras.Model], image_shape: Sequence[int]
+) -> Interactive:
     """What a point of the latent plane decodes to, by several decoders at once.
 
     The plane is spanned, for each decoder, by the two units that move its picture most; all other
@@ -71,7 +85,9 @@ def latent_plane(models, image_shape):
         )
     # The prior over the grid: what happens at its corners hardly ever does.
     prior = np.exp(-(grid**2).sum(axis=1) / 2)
-    decoders, maps, moves = [], {}, {}
+    decoders: list[dict[str, Any]] = []
+    maps: dict[str, Array] = {}
+    moves: dict[str, bool] = {}
     for name, stack in stacks.items():
         packed, rounded = _packed(stack, bits)
         maps[name] = _decode(stack, grid)
@@ -98,7 +114,7 @@ def latent_plane(models, image_shape):
     return assemble("plane", numbers, f'<div class="maps">{picture}</div>', text)
 
 
-def _map(name, images, shape):
+def _map(name: str, images: Array, shape: Sequence[int]) -> str:
     """The plane as an image of images, and its name."""
     height, width, channels = [*shape, 1][:3]
     images = images.reshape(MAP_SIDE, MAP_SIDE, height, width, channels)
@@ -113,7 +129,7 @@ def _map(name, images, shape):
     return f'<p><img alt="{what}" src="data:image/png;base64,{png}">{html.escape(name)}</p>'
 
 
-def _told(moves):
+def _told(moves: Mapping[str, bool]) -> str:
     """In words, and for several decoders with names of their own."""
     kinds = {
         True: "a different picture at every point",
@@ -122,7 +138,7 @@ def _told(moves):
     return "; ".join(f"the decoder {name} draws {kinds[of]}" for name, of in moves.items())
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda u: u,
     "relu": lambda u: np.maximum(u, 0),
     "elu": lambda u: np.where(u > 0, u, np.expm1(np.minimum(u, 0))),
@@ -133,9 +149,9 @@ ACTIVATIONS = {
 }
 
 
-def _stack(name, model, data_dim):
+def _stack(name: str, model: VAE | keras.Model, data_dim: int) -> list[Layer]:
     """Layers (weights (in, out), bias (out,), activation) from the plane to the pixels."""
-    decoder = getattr(model, "decoder", model)
+    decoder: Any = getattr(model, "decoder", model)
     layers = [
         layer
         for layer in getattr(decoder, "layers", [])
@@ -180,7 +196,7 @@ def _stack(name, model, data_dim):
     return _two_strongest(stack)
 
 
-def _dense(name, layer):
+def _dense(name: str, layer: keras.Layer) -> Layer:
     activation = getattr(layer.activation, "__name__", type(layer.activation).__name__)
     if activation not in ACTIVATIONS:
         raise ValueError(
@@ -197,7 +213,7 @@ def _dense(name, layer):
     return weights, bias, activation
 
 
-def _two_strongest(stack):
+def _two_strongest(stack: Sequence[Layer]) -> list[Layer]:
     """The stack as seen from its two strongest units: all others stay at 0."""
     (weights, bias, activation), *rest = stack
     latent_dim = len(weights)
@@ -208,19 +224,19 @@ def _two_strongest(stack):
     return [(weights[strongest], bias, activation), *rest]
 
 
-def _decode(stack, z):
+def _decode(stack: Sequence[Layer], z: NDArray[np.floating]) -> Array:
     h = np.asarray(z, float)
     for weights, bias, activation in stack:
         h = ACTIVATIONS[activation](h @ weights + bias)
     return h
 
 
-def _packed(stack, bits):
+def _packed(stack: Sequence[Layer], bits: int) -> tuple[list[dict[str, Any]], list[Layer]]:
     """The layers as text, and the stack with its weights as rounded there."""
     most = 2 ** (bits - 1) - 1
     layers, rounded = [], []
     for weights, bias, activation in stack:
-        scale = np.float32(np.abs(weights).max(axis=0) / most)  # one of each column
+        scale = (np.abs(weights).max(axis=0) / most).astype(np.float32)  # one of each column
         scale[scale == 0] = 1
         levels = np.rint(weights / scale).clip(-most, most).astype(int)
         binary = (levels.ravel() + most)[:, None] >> np.arange(bits)[::-1] & 1
@@ -238,5 +254,5 @@ def _packed(stack, bits):
     return layers, rounded
 
 
-def _text(array):
+def _text(array: NDArray[Any]) -> str:
     return base64.b64encode(array.tobytes()).decode()

@@ -1,18 +1,26 @@
 """The schedule: the weight of the KL term, epoch by epoch, and the post's callback beside it."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vae_notes import figures, schedules
-from vae_notes.interactive._document import assemble, drawing, table, whole
+from vae_notes.interactive._document import Interactive, assemble, drawing, table, whole
 
 SHAPES = ("linear", "cosine", "sigmoid", "cyclical")
 MOST_EPOCHS, MOST_START, MOST_LENGTH = 500, 200, 200
 PUBLISHED = "the post's callback"
 
 
-def schedule(start=40, length=20, shape="linear", epochs=100):
+def schedule(
+    start: int = 40,
+    length: int = 20,
+    shape: Literal["linear", "cosine", "sigmoid", "cyclical"] = "linear",
+    epochs: int = 100,
+) -> Interactive:
     r"""A schedule of the KL term as a curve and a timeline, with the post's callback beside it.
 
     The reader chooses the shape, the start, the length, the total of epochs and the epoch to look
@@ -90,7 +98,7 @@ def schedule(start=40, length=20, shape="linear", epochs=100):
     return assemble("schedule", numbers, picture, text, _timeline(weights))
 
 
-def _told(weights):
+def _told(weights: NDArray[np.float64]) -> str:
     """In words: how long 0, the first weight above, and from when it is full."""
     above, full = np.flatnonzero(weights > 0), np.flatnonzero(weights >= 1)
     if not len(above):
@@ -105,7 +113,7 @@ def _told(weights):
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
-def _timeline(weights):
+def _timeline(weights: Mapping[str, NDArray[np.float64]]) -> str:
     """A table of the epochs in which a weight changes, thinned to a dozen."""
     every = np.stack(list(weights.values()))
     changes = np.flatnonzero((np.diff(every, axis=1) != 0).any(axis=0)) + 1
