@@ -17,7 +17,6 @@ import platform
 import statistics
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import matplotlib
@@ -28,10 +27,13 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
 from vae_notes import VAE, data, figures
-from vae_notes._keras import keras, ops, tf
 from vae_notes.networks import dense
-from vae_notes.replicates import Program, Work
-from vae_notes.sweep import Recipe, _blocks, _plan, _processors
+from vae_notes.recipes import Recipe
+from vae_notes.sweep import Plan
+
+import keras
+import tensorflow as tf
+from keras import ops
 
 FOLDER = Path(__file__).parent
 PICTURE = FOLDER.parent / "book" / "_assets" / "performance.png"
@@ -126,22 +128,23 @@ def keras_fit(make, data_dim, hidden, latent_dim, batch_size, count):
 def replicates(number, data_dim, hidden, latent_dim, batch_size, count):
     """What ``sweep`` does between its compilation and its results."""
     build = functools.partial(dense, data_dim, latent_dim, (hidden,))
-    vae = VAE(*build(seed=0))
-    size = sum(int(np.prod(v.shape)) for v in vae.trainable_variables)
-    tasks = [(Recipe("one", learning_rate=1e-3), seed) for seed in range(number)]
     steps = -(-count // batch_size)
-    epochs = epochs_of(steps)(512) if size < 1e5 else 4  # a call should not take a minute
-    blocks = [_plan(block, vae, epochs) for block in _blocks(tasks, size, True)]
-    work = Work(build, examples(data_dim, count), None, batch_size)
-    program = Program(work, "gaussian", len(blocks[0].seeds), epochs)
-    pool = ThreadPoolExecutor(_processors())
-    states = [program.start(block.seeds) for block in blocks]
-    chunk = program.chunk
+    small = data_dim * hidden < 1e5
+    epochs = epochs_of(steps)(512) if small else 4  # a call should not take a minute
+    plan = Plan(
+        build,
+        [Recipe("one")],
+        examples(data_dim, count),
+        epochs=epochs,
+        seeds=range(number),
+        batch_size=batch_size,
+    )
+    training = plan.training()
+    chunk = training.chunk
 
     def run(epochs):
         for _ in range(max(1, epochs // chunk)):
-            moves = pool.map(program.advance, blocks, itertools.repeat(0), states)
-            states[:] = [state for state, _ in moves]
+            training.advance(0)
 
     return run, lambda steps_wanted: max(1, epochs_of(steps)(steps_wanted) // chunk) * chunk
 

@@ -48,7 +48,7 @@ def test_enlarged_digits_interpolate_between_pixels():
 
 
 @pytest.mark.parametrize(
-    ("side", "message"), [(7, "side=7 would shrink"), (8.0, "side=8.0 is not a positive integer")]
+    ("side", "message"), [(7, "side=7 would shrink"), (8.0, "side=8.0 is not a whole number of at least 1")]
 )
 def test_digits_refuse(side, message):
     with pytest.raises(ValueError, match=message) as error:
@@ -93,10 +93,10 @@ def test_patches_reach_every_place_that_fits():
     ("arguments", "message"),
     [
         ({"side": 428}, r"side=428 does not fit into photographs of 427 x 640 pixels"),
-        ({"side": 0}, r"side=0 is not a positive integer"),
-        ({"side": 2.5}, r"side=2.5 is not a positive integer"),
-        ({"side": 4, "count": 0}, r"count=0 is not a positive integer"),
-        ({"side": 4, "count": True}, r"count=True is not a positive integer"),
+        ({"side": 0}, r"side=0 is not a whole number of at least 1"),
+        ({"side": 2.5}, r"side=2.5 is not a whole number of at least 1"),
+        ({"side": 4, "count": 0}, r"count=0 is not a whole number of at least 1"),
+        ({"side": 4, "count": True}, r"count=True is not a whole number of at least 1"),
     ],
 )
 def test_patches_refuse(arguments, message):
@@ -139,7 +139,7 @@ def test_linear_gaussian_prefers_no_direction():
         ([np.inf], 5, r"eigenvalues holds inf to inf"),
         ([], 5, r"eigenvalues has shape \(0,\)"),
         (np.eye(2), 5, r"eigenvalues has shape \(2, 2\)"),
-        ([1.0], -1, r"count=-1 is not a positive integer"),
+        ([1.0], -1, r"count=-1 is not a whole number of at least 1"),
     ],
 )
 def test_linear_gaussian_refuses(eigenvalues, count, message):
@@ -428,7 +428,7 @@ def test_load_folder_names_the_trouble(tmp_path):
     ) as error:
         data.load(tmp_path)
     one_sentence(error)
-    for size, message in ((8, "image_size=8 is not a pair"), ((8, 0), "image_size=0 is not a pos")):
+    for size, message in ((8, "image_size=8 is not a pair"), ((8, 0), "image_size=0 is not a whole number")):
         with pytest.raises(ValueError, match=message):
             data.load(tmp_path, image_size=size)
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])

@@ -307,8 +307,8 @@ def test_files_that_are_no_vae(tmp_path):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: dense_encoder(64, 0), "latent_dim=0 is not a size"),
-        (lambda: dense_decoder(4, 64, hidden=(3.5,)), "hidden=.3.5,. is not a size"),
+        (lambda: dense_encoder(64, 0), "latent_dim=0 is not a whole number of at least 1"),
+        (lambda: dense_decoder(4, 64, hidden=(3.5,)), "hidden=3.5 is not a whole number"),
         (lambda: conv_encoder((7, 8, 1), 4), "divisible by 4"),
         (lambda: conv_decoder(4, (8, 8)), "height, width, channels"),
     ],

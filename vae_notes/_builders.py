@@ -71,9 +71,9 @@ class Replicate:
         """Gradients of the loss, the layers' new state, and the sums of both terms."""
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            terms, frozen = self.apply(weights, frozen, x, noise, training=True)
-            loss = weighted_loss(*terms, (reconstruction_weight, kl_weight))
-        return tape.gradient(loss, weights), frozen, _sums(terms)
+            (reconstruction, kl), frozen = self.apply(weights, frozen, x, noise, training=True)
+            loss = weighted_loss(reconstruction, kl, (reconstruction_weight, kl_weight))
+        return tape.gradient(loss, weights), frozen, _sums((reconstruction, kl))
 
     def test(self, weights: Any, frozen: Any, x: Any, noise: Any) -> Any:
         """The sums of both terms."""

@@ -8,30 +8,34 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-__all__ = ["first_sentence", "is_whole", "number", "one_of", "reason", "whole"]
+__all__ = ["first_sentence", "number", "one_of", "reason", "sizes", "whole"]
 
 LONGEST = 200  # characters of somebody else's message
 
 
-def is_whole(value: object) -> bool:
-    """Whether a value is an integer, Python's or NumPy's; True and False are none."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
-    """A whole number within its range, as an int."""
-    if not is_whole(value) or value < least or (most is not None and value > most):
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """A whole number within its range, as an int; True and False are none."""
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not integer or value < least or (most is not None and value > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name}={value!r} is not a whole number {span}: give one.")
     return int(value)
 
 
+def sizes(**values: Any) -> None:
+    """Whole numbers of at least 1, or sequences of them, by name."""
+    for name, value in values.items():
+        for size in value if isinstance(value, (tuple, list)) else [value]:
+            whole(name, size)
+
+
 def number(
     name: str,
-    value: object,
+    value: Any,
     *,
     least: float = -math.inf,
     above: float = -math.inf,
@@ -55,7 +59,7 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def first_sentence(message: object) -> str:
-    """The first sentence of somebody else's message, or the name of an error without one.
+    """The first sentence of somebody else's message, "" where there is none.
 
     Colours, folders, memory addresses and the frame that Keras puts around errors in a layer are
     left out: they differ from run to run and say nothing to a reader.
@@ -65,10 +69,9 @@ def first_sentence(message: object) -> str:
     text = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"]+)+[/\\](?=[^/\\\s])", "", text)
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
     sentence = re.split(r"(?<=[^.\s]\.)\s", " ".join(text.split()), maxsplit=1)[0]
-    sentence = textwrap.shorten(sentence, LONGEST, placeholder=" ...")
-    return sentence or type(message).__name__
+    return textwrap.shorten(sentence, LONGEST, placeholder=" ...")
 
 
 def reason(error: BaseException) -> str:
-    """The first sentence of an error without its full stop, to stand inside another sentence."""
-    return first_sentence(error).rstrip(".")
+    """The first sentence of an error, or else its name, to stand inside another sentence."""
+    return first_sentence(error).rstrip(".") or type(error).__name__

@@ -65,9 +65,8 @@ class Program:
         self.build, self.batch_size, self.width = work.build, work.batch_size, width
         steps = math.ceil(len(work.x) / work.batch_size)
         self.chunk = min(work.epochs, max(1, CALL_STEPS // steps))
-        self.x, self.held_out = (
-            None if a is None else tf.constant(a) for a in (work.x, work.held_out)
-        )
+        self.x = tf.constant(work.x)
+        self.held_out = None if work.held_out is None else tf.constant(work.held_out)
         self.replicate = Replicate(work.build, work.x.shape[1:], likelihood)
         # traced here and once, so that threads only run it
         function = tf.function(self._epochs, jit_compile=True, autograph=False)

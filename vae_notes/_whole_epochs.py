@@ -43,21 +43,28 @@ class WholeEpochs(keras.Model):
 
     def fit(
         self,
-        x: Any,
+        x: Any = None,
+        y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Any = "auto",
         callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
         shuffle: bool = True,
         **kwargs: Any,
     ) -> Any:
-        if not isinstance(x, np.ndarray) or kwargs.get("steps_per_epoch") is not None:
-            own = shuffle and isinstance(x, np.ndarray)  # a dataset is never shuffled here
-            options = dict(batch_size=batch_size, epochs=epochs, shuffle=own, **kwargs)
-            return super().fit(x, callbacks=callbacks, verbose=verbose, **options)
+        options = dict(epochs=epochs, verbose=verbose, **kwargs)
+        in_memory = isinstance(x, np.ndarray)
+        if not in_memory or y is not None or kwargs.get("steps_per_epoch") is not None:
+            options |= dict(validation_split=validation_split, validation_data=validation_data)
+            options["shuffle"] = shuffle and in_memory  # a dataset is never shuffled here
+            return super().fit(x, y, batch_size, callbacks=callbacks, **options)
+        if validation_data is None and validation_split:
+            x, validation_data = _split(x, validation_split)
         count, batch_size = len(x), batch_size or 32
         watching = [_Epoch(), *_listed(callbacks)]
-        options = dict(epochs=epochs, verbose=verbose, shuffle=False, **kwargs)
+        options |= dict(validation_data=validation_data, shuffle=False)
         options["validation_batch_size"] = kwargs.get("validation_batch_size") or batch_size
 
         def order():
@@ -81,13 +88,17 @@ class WholeEpochs(keras.Model):
             return super().fit(tf.data.Dataset.range(1), **options)  # nobody reads its element
 
     def evaluate(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        **kwargs: Any,
     ) -> Any:
         callbacks = kwargs.pop("callbacks", None)
-        whole = isinstance(x, np.ndarray) and kwargs.get("steps") is None
+        whole = isinstance(x, np.ndarray) and y is None and kwargs.get("steps") is None
         if not (whole and self._runs_whole_epochs(_listed(callbacks), TEST)):
-            options = dict(batch_size=batch_size, verbose=verbose, **kwargs)
-            return super().evaluate(x, callbacks=callbacks, **options)
+            return super().evaluate(x, y, batch_size, verbose, callbacks=callbacks, **kwargs)
         batch_size = batch_size or 32
         epoch, tensor = self._whole_epoch(self.test_step, x, batch_size), tf.constant(x)
         if not isinstance(callbacks, keras.callbacks.CallbackList):  # fit brings its own
@@ -186,6 +197,17 @@ def _supports_xla(model: Any) -> bool:
     return not metal and all(layer.supports_jit for layer in all_layers(model))
 
 
+def _split(x: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """The examples to train on and, at the end, those to validate on."""
+    kept = int(len(x) * (1 - fraction))
+    if not 0 < kept < len(x):
+        raise ValueError(
+            f"validation_split={fraction:g} leaves one part of {len(x)} examples empty: give a "
+            f"fraction that leaves both some."
+        )
+    return x[:kept], x[kept:]
+
+
 def _listed(callbacks: Any) -> list[Any]:
     return keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or [])
 
@@ -194,7 +216,7 @@ def _acts(callback: Any, hook: str) -> bool:
     """Whether a callback has something to do in a hook for batches, and so must see each batch."""
     own = getattr(callback, hook)
     own = getattr(own, "__func__", own)
-    idle = [keras.callbacks.Callback]
+    idle = [keras.callbacks.Callback, keras.callbacks.ProgbarLogger]  # the bar has an end, too
     if getattr(callback, "save_freq", None) == "epoch":  # Keras's own two only count batches then
         idle += [keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore]
     return own not in [getattr(each, hook) for each in idle]

@@ -206,20 +206,20 @@ def audit(
     _check.number("reconstruction_weight", reconstruction_weight, above=0)
     _check.number("factor", factor, above=0)
     shape = tuple(data_dim) if isinstance(data_dim, (tuple, list)) else (data_dim,)
-    data_dim = math.prod(shape)
+    count = math.prod(shape)
     averaged = _averaged(shape, mean_axes, objective)
-    beta = objective.beta(data_dim, latent_dim) * averaged / reconstruction_weight
-    own, _ = objective.weights(data_dim, latent_dim)
+    beta = objective.beta(count, latent_dim) * averaged / reconstruction_weight
+    own, _ = objective.weights(count, latent_dim)
     common = factor * reconstruction_weight * own / averaged
     likelihood = objective.likelihood
     noise_variance = likelihood.noise_variance(beta)
-    found = Audit(data_dim, latent_dim, likelihood, (common, common * beta), beta, noise_variance)
+    found = Audit(count, latent_dim, likelihood, (common, common * beta), beta, noise_variance)
     if data is None:
         return found
     if noise_variance is None:
-        spectrum = _spectrum(likelihood.standardised(data), data_dim)
+        spectrum = _spectrum(likelihood.standardised(data), count)
         return replace(found, largest_eigenvalue=float(spectrum[0]))
-    predicted = theory.predict(_spectrum(data, data_dim), noise_variance, latent_dim)
+    predicted = theory.predict(_spectrum(data, count), noise_variance, latent_dim)
     largest = predicted.largest_eigenvalue
     return replace(found, largest_eigenvalue=largest, predicted=predicted)
 

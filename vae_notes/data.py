@@ -23,10 +23,12 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from vae_notes import _check
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "digits", "from_keras", "linear_gaussian", "load", "patches", "split"]
 
+Float = TypeVar("Float", bound=np.floating)
 KERAS_DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 TABLES = (".csv", ".tsv", ".txt")
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -85,7 +88,7 @@ def digits(
     """
     from sklearn.datasets import load_digits
 
-    if _count("side", side) < 8:
+    if _check.whole("side", side) < 8:
         raise ValueError(f"side={side} would shrink the digits of 8 x 8 pixels: give at least 8.")
     bundle = load_digits()
     x = (bundle.data / 16).astype(np.float32)  # grey levels 0 to 16
@@ -135,11 +138,11 @@ def patches(side: int, count: int = 2000, seed: int = 0) -> NDArray[np.float32]:
     """
     from sklearn.datasets import load_sample_image
 
-    count = _count("count", count)
+    count = _check.whole("count", count)
     photographs = np.stack([load_sample_image(name) for name in ("china.jpg", "flower.jpg")])
     grey = (photographs @ np.array([0.299, 0.587, 0.114]) / 255).astype(np.float32)  # (2, H, W)
     limit = min(grey.shape[1:])
-    if _count("side", side) > limit:
+    if _check.whole("side", side) > limit:
         raise ValueError(
             f"side={side} does not fit into photographs of {grey.shape[1]} x {grey.shape[2]} "
             f"pixels: use a side of at most {limit}."
@@ -187,7 +190,7 @@ def linear_gaussian(eigenvalues: ArrayLike, count: int, seed: int = 0) -> NDArra
     [1.0, 2.0, 4.0]
     """
     eigenvalues = np.asarray(eigenvalues, dtype=np.float64)
-    count = _count("count", count)
+    count = _check.whole("count", count)
     if eigenvalues.ndim != 1 or not eigenvalues.size:
         raise ValueError(
             f"eigenvalues has shape {eigenvalues.shape}: expected one per data dimension, (N,)."
@@ -256,8 +259,8 @@ def from_keras(name: str, labels: bool = False) -> tuple[NDArray[Any], ...]:
         (x_train, y_train), (x_test, y_test) = loader()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ConnectionError(
-            f"{name} could not be downloaded ({_one_line(error)}): its first use needs a network; "
-            f"data.digits() and data.patches(side) need none."
+            f"{name} could not be downloaded ({_check.reason(error)}): its first use needs a "
+            f"network; data.digits() and data.patches(side) need none."
         ) from error
     # Cast before dividing: in float64 the training part of CIFAR would take 1.2 GB.
     images = [_with_channel(x.astype(np.float32) / 255) for x in (x_train, x_test)]
@@ -412,15 +415,15 @@ def check(
     data_shape: int | Sequence[int | None] | None = None,
     *,
     name: str = "x",
-    dtype: DTypeLike,
-) -> NDArray[np.floating]: ...
+    dtype: type[Float],
+) -> NDArray[Float]: ...
 def check(
     x: ArrayLike,
     data_shape: int | Sequence[int | None] | None = None,
     *,
     name: str = "x",
-    dtype: DTypeLike = np.float32,
-) -> NDArray[np.floating]:
+    dtype: type[np.floating] = np.float32,
+) -> NDArray[Any]:
     """The data as a finite array of the right shape, or one sentence that says what is wrong.
 
     Parameters
@@ -565,12 +568,6 @@ def _check_finite(values: NDArray[Any], name: str) -> None:
     )
 
 
-def _count(name: str, value: object) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r} is not a positive integer: give one.")
-    return int(value)
-
-
 # --- readers: each returns an array that check then looks at ------------------------------------
 
 
@@ -591,7 +588,7 @@ def _from_numpy(path: Path, key: str | None) -> NDArray[Any]:
                 f"them can run code): save an array of numbers with np.save."
             ) from None
         raise ValueError(
-            f"{path} cannot be read as {path.suffix} ({_one_line(error)}): save it again with "
+            f"{path} cannot be read as {path.suffix} ({_check.reason(error)}): save it again with "
             f"np.save{'z' * (path.suffix.lower() == '.npz')}."
         ) from error
     if array is None:
@@ -631,7 +628,7 @@ def _from_table(path: Path) -> NDArray[Any]:
             converters=None if convert is float else convert,
         )
     except ValueError as error:
-        trouble = _trouble_in_table(path, delimiter, header, convert) or _one_line(error)
+        trouble = _trouble_in_table(path, delimiter, header, convert) or _check.reason(error)
         raise ValueError(f"{path} is not a table of numbers: {trouble}.") from None
     has_index = header and header[0] == "" and np.array_equal(table[:, 0], np.arange(len(table)))
     return table[:, 1:] if has_index else table
@@ -684,7 +681,7 @@ def _from_folder(folder: Path, image_size: tuple[int, int] | None) -> NDArray[np
     if image_size is not None:
         if np.shape(image_size) != (2,):
             raise ValueError(f"image_size={image_size!r} is not a pair: give (height, width).")
-        height, width = (_count("image_size", side) for side in image_size)
+        height, width = (_check.whole("image_size", side) for side in image_size)
         image_size = height, width
     paths = sorted(
         path
@@ -703,7 +700,7 @@ def _from_folder(folder: Path, image_size: tuple[int, int] | None) -> NDArray[np
                 image = _eight_bits(ImageOps.exif_transpose(file))
         except Exception as error:  # Pillow raises many kinds for damaged files
             raise ValueError(
-                f"{path} cannot be read as an image ({_one_line(error)}): repair or remove it."
+                f"{path} cannot be read as an image ({_check.reason(error)}): repair or remove it."
             ) from error
         if image_size is not None and image.size != image_size[::-1]:
             image = image.resize(image_size[::-1], Image.Resampling.BILINEAR)
@@ -770,8 +767,3 @@ def _item(element: Any, key: str | None) -> Any:
         names = ", ".join(map(repr, element))
         raise ValueError(f"the dataset's elements have the items {names}: choose one with key=.")
     return element[key]
-
-
-def _one_line(error: Exception) -> str:
-    """The first sentence of another library's message."""
-    return " ".join(str(error).split()).split(". ")[0].rstrip(".") or type(error).__name__

@@ -97,8 +97,9 @@ class Report(Printed):
     @property
     def _beats_linear(self) -> bool:
         """A nonlinear decoder may put into few units what a linear one spreads over many."""
-        known = self.elbo is not None and self.predicted is not None
-        return bool(self.active_units and known and self.elbo > self.predicted.elbo)
+        if self.elbo is None or self.predicted is None:
+            return False
+        return bool(self.active_units and self.elbo > self.predicted.elbo)
 
     @property
     def explanation(self) -> str:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vae_notes import _check
 from vae_notes._keras import keras, ops
@@ -137,7 +137,7 @@ class Likelihood:
         """ln p(x|z) in nats, of the error summed over the data dimensions."""
         raise NotImplementedError
 
-    def standardised(self, x: NDArray) -> NDArray:
+    def standardised(self, x: ArrayLike) -> NDArray[np.float64]:
         """The data (n, N) in the units in which the law of the linear VAE speaks of them."""
         raise NotImplementedError
 
@@ -145,7 +145,7 @@ class Likelihood:
         """A collapsed VAE is a local optimum if no standardised direction varies more than this."""
         raise NotImplementedError
 
-    def baseline(self, x: NDArray, beta: float) -> float:
+    def baseline(self, x: ArrayLike, beta: float) -> float:
         """Mean ln p(x) of the best decoder that ignores z, in nats per example."""
         raise NotImplementedError
 
@@ -204,16 +204,16 @@ class Gaussian(Likelihood):
         log_normaliser = 0.5 * data_dim * math.log(2 * math.pi * noise_variance)
         return -error / (2 * noise_variance) - log_normaliser
 
-    def standardised(self, x: NDArray) -> NDArray:
-        return x
+    def standardised(self, x: ArrayLike) -> NDArray[np.float64]:
+        return _flat(x)
 
     def critical_variance(self, beta: float) -> float:
         return self.noise_variance(beta)
 
-    def baseline(self, x: NDArray, beta: float) -> float:
-        x = _flat(x)
-        error = np.square(x - x.mean(axis=0)).sum(axis=1).mean()
-        return float(self.log_likelihood(error, beta, x.shape[1]))
+    def baseline(self, x: ArrayLike, beta: float) -> float:
+        rows = _flat(x)
+        error = np.square(rows - rows.mean(axis=0)).sum(axis=1).mean()
+        return float(self.log_likelihood(error, beta, rows.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -253,21 +253,21 @@ class Bernoulli(Likelihood):
     def log_likelihood(self, error: Any, beta: float, data_dim: int) -> Any:
         return -error
 
-    def standardised(self, x: NDArray) -> NDArray:
-        x = _flat(x)
-        self.check(x)
-        p = x.mean(axis=0)
+    def standardised(self, x: ArrayLike) -> NDArray[np.float64]:
+        rows = _flat(x)
+        self.check(rows)
+        p = rows.mean(axis=0)
         deviation = np.sqrt(p * (1 - p))
         # A pixel that is always 0 or always 1 has nothing to say.
-        return np.divide(x - p, deviation, out=np.zeros_like(x), where=deviation > 0)
+        return np.divide(rows - p, deviation, out=np.zeros_like(rows), where=deviation > 0)
 
     def critical_variance(self, beta: float) -> float:
         return beta
 
-    def baseline(self, x: NDArray, beta: float) -> float:
-        x = _flat(x)
-        self.check(x)
-        p = x.mean(axis=0)
+    def baseline(self, x: ArrayLike, beta: float) -> float:
+        rows = _flat(x)
+        self.check(rows)
+        p = rows.mean(axis=0)
         # 0 ln 0 = 0: a pixel that is always 0 or always 1 costs nothing
         logs = [np.log(q, out=np.zeros_like(q), where=q > 0) for q in (p, 1 - p)]
         return float((p * logs[0] + (1 - p) * logs[1]).sum())
@@ -300,15 +300,16 @@ def get(likelihood: str | dict[str, Any] | Likelihood) -> Likelihood:
     """
     if isinstance(likelihood, Likelihood):
         return likelihood
-    options = dict(likelihood) if isinstance(likelihood, dict) else {"name": likelihood}
-    name = options.pop("name", None)
+    options: dict[str, Any] = {"name": likelihood} if isinstance(likelihood, str) else {}
+    options |= likelihood if isinstance(likelihood, dict) else {}
+    name = options.pop("name", likelihood)
     _check.one_of("likelihood", name, list(LIKELIHOODS))
     return LIKELIHOODS[name](**options)
 
 
-def _flat(x: NDArray) -> NDArray[np.float64]:
-    x = check(x, dtype=np.float64)
-    return x.reshape(len(x), -1)
+def _flat(x: ArrayLike) -> NDArray[np.float64]:
+    rows = check(x, dtype=np.float64)
+    return rows.reshape(len(rows), -1)
 
 
 def same_shape(**tensors: Any) -> list[Any]:

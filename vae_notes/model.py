@@ -144,7 +144,7 @@ class VAE(WholeEpochs):
         self.trackers = {
             name: keras.metrics.Mean(name=name) for name in ("loss", "reconstruction", "kl")
         }
-        self.data_shape: tuple[int, ...] | None = None
+        self.data_shape: Any = None  # of one example, once it is known
         if getattr(encoder, "inputs", None):
             self.build(encoder.input_shape)
 
@@ -239,18 +239,18 @@ class VAE(WholeEpochs):
         x = self._checked(x, y)
         if validation_data is not None:
             validation_data = self._checked(validation_data)
-        elif validation_split and isinstance(x, np.ndarray):
-            kept = int(len(x) * (1 - validation_split))
-            if not 0 < kept < len(x):
-                raise ValueError(
-                    f"validation_split={validation_split:g} leaves one part of {len(x)} examples "
-                    f"empty: give a fraction that leaves both some."
-                )
-            x, validation_data = x[:kept], x[kept:]
-        elif validation_split:
-            kwargs["validation_split"] = validation_split  # Keras says why not, of a dataset
-        options = dict(validation_data=validation_data, shuffle=shuffle, **kwargs)
-        return super().fit(x, batch_size, epochs, verbose, callbacks, **options)
+        return super().fit(
+            x,
+            None,
+            batch_size,
+            epochs,
+            verbose,
+            callbacks,
+            validation_split,
+            validation_data,
+            shuffle,
+            **kwargs,
+        )
 
     def evaluate(
         self,
@@ -263,7 +263,7 @@ class VAE(WholeEpochs):
         """As for any Keras model, on the same noise each time."""
         x = self._checked(x, y)
         self.test_sampling.restart()
-        return super().evaluate(x, batch_size, verbose, **kwargs)
+        return super().evaluate(x, None, batch_size, verbose, **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> NDArray[np.float32]:
         """As for any Keras model; what :meth:`call` gives, an array of the shape of ``x``."""

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vae_notes._noise import reparameterised
+
 __all__ = ["kl", "mean_square_gradient"]
 
 
@@ -43,7 +45,7 @@ def kl(z_mean: ArrayLike, z_log_var: ArrayLike, draws: int, seed: int = 0) -> ND
     2.0
     """
     z_mean, z_log_var, noise = _noise(z_mean, z_log_var, draws, seed)
-    z = z_mean + np.exp(z_log_var / 2) * noise
+    z = reparameterised(z_mean, z_log_var, noise)
     return 0.5 * np.sum(z**2 - noise**2 - z_log_var, axis=-1)
 
 
@@ -93,7 +95,7 @@ def mean_square_gradient(
     """
     z_mean, z_log_var, noise = _noise(z_mean, z_log_var, draws, seed)
     std = np.exp(z_log_var / 2)
-    z = z_mean + std * noise
+    z = reparameterised(z_mean, z_log_var, noise)
     return 2 * z, z**2 * noise / std
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vae_notes import _check
 from vae_notes._keras import keras
 
 __all__ = [
@@ -157,7 +158,7 @@ def dense_encoder(
     >>> dense_encoder(64, 8).output_shape
     [(None, 8), (None, 8)]
     """
-    _sizes(data_dim=data_dim, latent_dim=latent_dim, hidden=hidden)
+    _check.sizes(data_dim=data_dim, latent_dim=latent_dim, hidden=hidden)
     seeds = _seeds(seed)
     x = h = keras.Input((data_dim,), name="x")
     for width in hidden:
@@ -204,7 +205,7 @@ def dense_decoder(
     >>> dense_decoder(8, 64).output_shape
     (None, 64)
     """
-    _sizes(data_dim=data_dim, latent_dim=latent_dim, hidden=hidden)
+    _check.sizes(data_dim=data_dim, latent_dim=latent_dim, hidden=hidden)
     seeds = _seeds(seed, half=1)
     z = h = keras.Input((latent_dim,), name="z")
     for width in hidden:
@@ -255,7 +256,7 @@ def conv_encoder(
     [(None, 8), (None, 8)]
     """
     _check_halving(image_shape, filters)
-    _sizes(image_shape=image_shape, latent_dim=latent_dim, filters=filters)
+    _check.sizes(image_shape=image_shape, latent_dim=latent_dim, filters=filters)
     seeds = _seeds(seed)
     x = h = keras.Input(tuple(image_shape), name="x")
     for count in filters:
@@ -306,7 +307,7 @@ def conv_decoder(
     (None, 8, 8, 1)
     """
     _check_halving(image_shape, filters)
-    _sizes(image_shape=image_shape, latent_dim=latent_dim, filters=filters)
+    _check.sizes(image_shape=image_shape, latent_dim=latent_dim, filters=filters)
     seeds = _seeds(seed, half=1)
     height, width, channels = image_shape
     small = (height >> len(filters), width >> len(filters), filters[0])
@@ -340,13 +341,6 @@ def _seeds(seed: int, half: int = 0) -> Iterator[int]:
     """Seeds of the layers of the encoder (half 0) or the decoder (half 1)."""
     for child in np.random.SeedSequence([seed, half]).generate_state(256):
         yield int(child)
-
-
-def _sizes(**sizes: int | Sequence[int]) -> None:
-    for name, value in sizes.items():
-        values = value if isinstance(value, (tuple, list)) else [value]
-        if not all(isinstance(v, (int, np.integer)) and v >= 1 for v in values):
-            raise ValueError(f"{name}={value!r} is not a size: give whole numbers of at least 1.")
 
 
 def _check_halving(image_shape: Sequence[int], filters: Sequence[int]) -> None:

@@ -1,13 +1,12 @@
 """Old code under today's Keras: what happens when it runs, in one line."""
 
-import re
-import textwrap
 from collections.abc import Callable
 from typing import TypeVar
 
+from vae_notes import _check
+
 __all__ = ["attempt"]
 
-LONGEST = 200  # characters of a message
 
 Result = TypeVar("Result")
 
@@ -43,22 +42,8 @@ def attempt(function: Callable[[], Result]) -> Result | None:
     try:
         result = function()
     except Exception as error:
-        print(_one_line(error))
+        sentence = _check.first_sentence(error)
+        print(f"{type(error).__name__}{f': {sentence}' if sentence else ', without a message'}")
         return None
     print("ran without an error")
     return result
-
-
-def _one_line(error: Exception) -> str:
-    sentence = _first_sentence(str(error))
-    return f"{type(error).__name__}{f': {sentence}' if sentence else ', without a message'}"
-
-
-def _first_sentence(message: str) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", message)
-    text = re.sub(r"^\s*Exception encountered when calling \S+\(\)\.", "", text)
-    text = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"]+)+[/\\](?=[^/\\\s])", "", text)
-    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
-    text = " ".join(text.split())
-    sentence = re.split(r"(?<=[^.\s]\.)\s", text, maxsplit=1)[0]
-    return textwrap.shorten(sentence, LONGEST, placeholder=" ...")

@@ -193,13 +193,13 @@ class Runs:
             "keys": [[name, int(seed)] for name, seed in self.runs],
             "failed": [[name, int(seed), reason] for (name, seed), reason in self.failed.items()],
         }
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for i, run in enumerate(self):
             arrays[f"{i}/means"] = run.means
             for g, group in enumerate(run.weights):
                 arrays |= {f"{i}/{g}/{j}": w for j, w in enumerate(group)}
         with open(path, "wb") as file:  # np.savez would add .npz to the name
-            np.savez_compressed(file, plan=json.dumps(plan), x=self.x, **arrays)
+            np.savez_compressed(file, plan=np.array(json.dumps(plan)), x=self.x, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike, build: Builder) -> Runs:
@@ -273,7 +273,7 @@ class Seeds:
 
     def curve(self, metric: str, epochs: int | None = None) -> NDArray[np.float64]:
         """A metric over the epochs, (seeds, epochs)."""
-        curves = [[] if run is None else run.history[metric] for run in self.runs]
+        curves = [() if run is None else run.history[metric] for run in self.runs]
         epochs = epochs or max(map(len, curves))
         return np.array([[*curve, *[np.nan] * (epochs - len(curve))] for curve in curves])
 
@@ -352,7 +352,7 @@ class Run:
         objective, dims = self.recipe.objective, (self._program.data_dim, self.latent_dim)
         kl_weights = self.recipe.kl_weights(len(self.means))
         w_reconstruction, w_kl = objective.weights(*dims, kl_weights)
-        history = {}
+        history: dict[str, NDArray[np.float64]] = {}
         for prefix, terms in zip(("", "val_"), np.split(self.means, [2], axis=1), strict=True):
             if terms.shape[1]:
                 reconstruction, kl = terms.T.astype(float)

@@ -19,7 +19,7 @@ linear(start=40, length=20, stop=1.0)
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +31,7 @@ __all__ = ["Schedule", "as_published", "constant", "cosine", "cyclical", "linear
 #: A function from the epoch to the fraction of the KL weight that is in force, at least 0.
 #:
 #: Taught in chapter 5, *KL annealing*, section *The recipe*.
-Schedule = Callable[[float], float]
+Schedule = Callable[[Any], Any]
 
 # The classes below are used as functions are, and named so.
 
@@ -44,7 +44,7 @@ class _OfTheEpoch:
         for field in fields(self):
             _check.number(field.name, getattr(self, field.name), least=0)
 
-    def __call__(self, epoch: ArrayLike) -> float | NDArray[np.float64]:
+    def __call__(self, epoch: ArrayLike) -> Any:  # a float, or an array for an array
         epochs = np.asarray(epoch, dtype=float)
         if not np.all(epochs >= 0):
             raise ValueError(f"epoch={epochs} is negative or not a number: epochs count from 0.")

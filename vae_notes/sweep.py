@@ -200,8 +200,8 @@ class Plan:
                 if isinstance(outcome, Exception):
                     failed[key] = _check.reason(outcome)
                 else:
-                    means[key], *groups = outcome[0][i], *outcome[1:]
-                    weights[key] = [[w[i] for w in group] for group in groups]
+                    means[key] = outcome[0][i]
+                    weights[key] = [[w[i] for w in group] for group in outcome[1:]]
         if not means:
             raise RuntimeError(f"No replicate was trained: {next(iter(failed.values()))}.")
         x = self.work.x if self.work.held_out is None else self.work.held_out
@@ -314,9 +314,10 @@ def _check_plan(
     learning_rate: float,
 ) -> None:
     if not all(isinstance(recipe, Recipe) for recipe in recipes):
-        given = next(type(r).__name__ for r in recipes if not isinstance(r, Recipe))
-        raise ValueError(f"recipes holds a {given}: give Recipe(name, objective, schedule).")
-    for what, values in (("recipes", [r.name for r in recipes]), ("seeds", seeds)):
+        other = next(type(r).__name__ for r in recipes if not isinstance(r, Recipe))
+        raise ValueError(f"recipes holds a {other}: give Recipe(name, objective, schedule).")
+    given: dict[str, list[Any]] = {"recipes": [r.name for r in recipes], "seeds": seeds}
+    for what, values in given.items():
         if not values:
             raise ValueError(f"There are no {what}: give at least one.")
         twice = sorted({str(v) for v in values if values.count(v) > 1})
@@ -336,7 +337,8 @@ def _check_plan(
 
 def _check_executor(executor: Executor | None) -> None:
     if isinstance(executor, ProcessPoolExecutor):
-        if executor._mp_context.get_start_method() == "fork":  # type: ignore[attr-defined]
+        context: Any = executor._mp_context
+        if context.get_start_method() == "fork":
             raise ValueError(
                 "The executor forks this process, which TensorFlow does not survive: give "
                 "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))."

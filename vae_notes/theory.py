@@ -617,8 +617,8 @@ def _sorted_spectrum(given: ArrayLike) -> Floats:
 
 
 def _flat(x: ArrayLike) -> Floats:
-    x = check(x, dtype=np.float64)
-    return x.reshape(len(x), -1)
+    rows = check(x, dtype=np.float64)
+    return rows.reshape(len(rows), -1)
 
 
 def _noise_variance(value: float) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations  # Runs would import TensorFlow
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from vae_notes import _check
 
 if TYPE_CHECKING:
     from vae_notes.runs import Runs
@@ -76,7 +77,7 @@ def call(function: Any, *arguments: Any, what: str = "the function") -> Any:
     try:
         return function(*arguments)
     except Exception as error:
-        message = re.split(r"(?<=\.)\s", " ".join(str(error).split()))[0][:120].rstrip(".")
+        message = _check.reason(error)
         raise Wrong(f"{_capital(what)} raised {type(error).__name__}: {message}.") from error
 
 

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vae_notes import figures, theory
-from vae_notes.interactive._document import Interactive, assemble, drawing, named, table, whole
+from vae_notes import _check, figures, theory
+from vae_notes.interactive._document import Interactive, assemble, drawing, named, table
 from vae_notes.objective import REDUCTIONS, Objective
 
 MOST_UNITS = 64
@@ -60,7 +60,7 @@ def dial(
     units survive.
     """
     named("spectra", spectra, '{"digits": data.digits()}')
-    latent_dim = whole("latent_dim", latent_dim, 1, MOST_UNITS)
+    latent_dim = _check.whole("latent_dim", latent_dim, 1, MOST_UNITS)
     objective = Objective() if objective is None else objective
     if not isinstance(objective, Objective):
         raise ValueError(

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import quote
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
 from vae_notes import figures
@@ -159,17 +158,6 @@ def named(name: str, values: Mapping[str, Any], example: str) -> Mapping[str, An
     if unnamed:
         raise ValueError(f"{name} has the key {unnamed[0]!r}: give each entry a name, a string.")
     return values
-
-
-def whole(name: str, value: object, least: int, most: int) -> int:
-    """A whole number within its range, or one sentence."""
-    if (
-        not isinstance(value, (int, np.integer))
-        or isinstance(value, bool)
-        or not least <= value <= most
-    ):
-        raise ValueError(f"{name} is {value!r}: give a whole number from {least} to {most}.")
-    return int(value)
 
 
 @cache

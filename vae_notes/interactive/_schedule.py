@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_notes import figures, schedules
-from vae_notes.interactive._document import Interactive, assemble, drawing, table, whole
+from vae_notes import _check, figures, schedules
+from vae_notes.interactive._document import Interactive, assemble, drawing, table
 
 SHAPES = ("linear", "cosine", "sigmoid", "cyclical")
 MOST_EPOCHS, MOST_START, MOST_LENGTH = 500, 200, 200
@@ -63,9 +63,9 @@ def schedule(
     callback gives 0 through epoch 41, 0.05 in epoch 42 and full weight from epoch
     61.
     """
-    start = whole("start", start, 0, MOST_START)
-    length = whole("length", length, 1, MOST_LENGTH)
-    epochs = whole("epochs", epochs, 10, MOST_EPOCHS)
+    start = _check.whole("start", start, 0, MOST_START)
+    length = _check.whole("length", length, 1, MOST_LENGTH)
+    epochs = _check.whole("epochs", epochs, 10, MOST_EPOCHS)
     if shape not in SHAPES:
         raise ValueError(f"shape={shape!r} is unknown: choose one of {', '.join(SHAPES)}.")
     numbers = {
