@@ -241,7 +241,7 @@ def machine():
     ]
     versions = {"python": platform.python_version(), "tensorflow": tf.__version__}
     versions |= {"keras": keras.__version__, "numpy": np.__version__} | VERSIONS
-    return {"cpu": cpu, "cores": _processors(), "gpus": gpus, "versions": versions}
+    return {"cpu": cpu, "cores": os.cpu_count(), "gpus": gpus, "versions": versions}
 
 
 def goals(results):

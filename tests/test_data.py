@@ -48,7 +48,8 @@ def test_enlarged_digits_interpolate_between_pixels():
 
 
 @pytest.mark.parametrize(
-    ("side", "message"), [(7, "side=7 would shrink"), (8.0, "side=8.0 is not a whole number of at least 1")]
+    ("side", "message"),
+    [(7, "side=7 would shrink"), (8.0, "side=8.0 is not a whole number of at least 1")],
 )
 def test_digits_refuse(side, message):
     with pytest.raises(ValueError, match=message) as error:
@@ -428,7 +429,10 @@ def test_load_folder_names_the_trouble(tmp_path):
     ) as error:
         data.load(tmp_path)
     one_sentence(error)
-    for size, message in ((8, "image_size=8 is not a pair"), ((8, 0), "image_size=0 is not a whole number")):
+    for size, message in (
+        (8, "image_size=8 is not a pair"),
+        ((8, 0), "image_size=0 is not a whole number"),
+    ):
         with pytest.raises(ValueError, match=message):
             data.load(tmp_path, image_size=size)
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from vae_notes import Objective, data, diagnose, networks, schedules
-from vae_notes.runs import Runs
 from vae_notes.recipes import Recipe
+from vae_notes.runs import Runs
 from vae_notes.sweep import sweep
 
 X = data.linear_gaussian([4.0, 1.0, 0.2, 0.1], count=90, seed=1)
