@@ -1,13 +1,16 @@
 """Right and wrong answers to the exercises of chapter 3."""
 
+import dataclasses
+import functools
+
 import numpy as np
-from exercise_answers._later import Later
+from exercise_answers._shared import Later, linear_weights, once_a_seed, swept, weights_of
 
 from vae_notes import VAE, Objective, balance, claims, data, theory
 from vae_notes.networks import dense
-from vae_notes.runs import Runs
 from vae_notes.sweep import Recipe
 
+SECRETS = {"3.3": ["exp"]}
 DIMS = 6, 3
 
 
@@ -19,45 +22,51 @@ def bent(seed):
     return dense(*DIMS, hidden=(4,), seed=seed)
 
 
-def runs(
-    change=1.0,
-    seeds=None,
-    objective=None,
-    names=("mine",),
-    trained=0.5,
-    made=build,
-    diverged=False,
-):
-    """What a sweep would return that has found the optimum, its weights changed by a factor."""
-    seeds = claims.seeds() if seeds is None else seeds
+@functools.cache
+def runs(change=1.0, count=8, objective=None, names=("mine",), made=build, diverged=False):
+    """What a sweep would return that has found the optimum, its encoder changed by a factor."""
     x = data.linear_gaussian([4, 2, 1, 0.5, 0.1, 0.1], 60, seed=1)
-    best = theory.optimal_parameters(x, DIMS[1], trained)
-    silent = np.zeros((DIMS[0], DIMS[1]))
-    encoder = [change * best.encoder_weights, change * best.encoder_bias, silent, best.z_log_var]
-    weights = [[*encoder, best.decoder_weights, best.decoder_bias], []]
-    if made is bent:
-        weights = [[v.numpy() for half in bent(0) for v in half.trainable_variables], []]
-    objective = objective or Objective.for_noise_variance(trained)
+    best = theory.optimal_parameters(x, DIMS[1], 0.5)
+    changed = {name: change * getattr(best, name) for name in ("encoder_weights", "encoder_bias")}
+    linear = linear_weights(dataclasses.replace(best, **changed))
+    weights = weights_of(*bent(0)) if made is bent else linear
+    objective = objective or Objective.for_noise_variance(0.5)
     recipes = [Recipe(name, objective, learning_rate=1e-3) for name in names]
     means = np.full((2, 2), np.nan if diverged else 1.0)
-    keys = [(name, seed) for name in names for seed in seeds]
-    return Runs(made, recipes, seeds, x, dict.fromkeys(keys, means), dict.fromkeys(keys, weights))
+    return swept(made, recipes, range(count), x, weights, means)
 
 
-def shares(x, averaged=1):
-    x = x[:256]
-    found = [balance.measure(VAE(*dense(64, 8, seed=s)), x, s) for s in claims.seeds()]
-    return np.array([averaged * b.kl / b.reconstruction for b in found])
+def trained(**options):
+    return Later(lambda: runs(**options))
 
 
-def standard():
-    digits = data.digits()
-    return (digits - digits.mean()) / digits.std()
+@functools.cache
+def untrained(seed):
+    return VAE(*dense(64, 8, seed=seed))
 
 
-def each_pixel():
-    digits = data.digits()
-    return (digits - digits.mean(axis=0)) / np.maximum(digits.std(axis=0), 1e-30)
+def standard(x):
+    return (x - x.mean()) / x.std()
+
+
+def only_divided(x):
+    return x / x.std()
+
+
+def each_pixel(x):
+    return (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-30)
+
+
+@once_a_seed
+def measured(scaled):
+    x = scaled(data.digits())[:256]
+    found = [balance.measure(untrained(s), x, s) for s in claims.seeds()]
+    return np.array([b.kl / b.reconstruction for b in found])
+
+
+def shares(scaled=standard, change=lambda found: found):
+    """The answer to 3.4, or what a mistake makes of it."""
+    return Later(lambda: change(measured(scaled)))
 
 
 def curve(fast=3, creep=0.15):
@@ -65,16 +74,18 @@ def curve(fast=3, creep=0.15):
     return np.exp(-epoch / fast) + creep * (1 - epoch / 99)
 
 
+@once_a_seed
 def right():
     return {
-        "3.1": 3,
-        "3.2": [[3, 4], [8, 4]],
-        "3.3": curve(),
-        "3.4": Later(lambda: shares(standard())),
-        "3.5": Later(runs),
+        "3.1": [3],
+        "3.2": [[[3, 4], [8, 4]], np.array([[3, 4], [8, 4]])],
+        "3.3": [curve()],
+        "3.4": [shares()],
+        "3.5": [trained()],
     }
 
 
+@once_a_seed
 def wrong():
     return {
         "3.1": [
@@ -105,26 +116,26 @@ def wrong():
             (curve, "expected numbers"),
         ],
         "3.4": [
-            (Later(lambda: 1 / shares(standard())), "errors over the KL"),
-            (Later(lambda: shares(standard(), 64)), "averaged the errors"),
-            (Later(lambda: shares(standard(), 1 / 8)), "averaged the KL"),
-            (Later(lambda: 1 / (1 + 1 / shares(standard()))), "of the whole loss"),
-            (Later(lambda: shares(data.digits())), "scale them first"),
-            (Later(lambda: shares(data.digits() / data.digits().std())), "subtract the mean"),
-            (Later(lambda: shares(each_pixel())), "each pixel on its own"),
+            (shares(change=lambda found: 1 / found), "errors over the KL"),
+            (shares(change=lambda found: 64 * found), "averaged the errors"),
+            (shares(change=lambda found: found / 8), "averaged the KL"),
+            (shares(change=lambda found: found / (1 + found)), "of the whole loss"),
+            (shares(lambda x: x), "scale them first"),
+            (shares(only_divided), "subtract the mean"),
+            (shares(each_pixel), "each pixel on its own"),
             (np.full(8, 0.5), "each seed of at_start"),
             (0.5, "shape (), expected (8,)"),
             (np.full(8, np.nan), "NaN"),
         ],
         "3.5": [
             (2.8, "is a float, expected what sweep returns"),
-            (Later(lambda: runs(names=("a", "b"))), "recipes, expected one"),
-            (Later(lambda: runs(seeds=[0, 1])), "too few"),
-            (Later(lambda: runs(diverged=True)), "ended in NaN"),
-            (Later(lambda: runs(objective=Objective(likelihood="bernoulli"))), "cross-entropy"),
-            (Later(lambda: runs(made=bent)), "without hidden layers"),
-            (Later(lambda: runs(objective=Objective.for_noise_variance(9.0))), "next to nothing"),
-            (Later(lambda: runs(change=1.2)), "more than predicted"),
-            (Later(lambda: runs(change=0.8)), "less than predicted"),
+            (trained(names=("a", "b")), "recipes, expected one"),
+            (trained(count=2), "too few"),
+            (trained(diverged=True), "ended in NaN"),
+            (trained(objective=Objective(likelihood="bernoulli")), "cross-entropy"),
+            (trained(made=bent), "without hidden layers"),
+            (trained(objective=Objective.for_noise_variance(9.0)), "next to nothing"),
+            (trained(change=1.2), "more than predicted"),
+            (trained(change=0.8), "less than predicted"),
         ],
     }
