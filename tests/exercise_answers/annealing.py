@@ -8,7 +8,7 @@ from exercise_answers._shared import Later, swept, weights_of
 from vae_notes import Objective, data, schedules
 from vae_notes._keras import keras
 from vae_notes.networks import dense
-from vae_notes.sweep import Recipe
+from vae_notes.recipes import Recipe
 
 SECRETS = {"5.3": ["45", "max"], "5.4": ["24", "18"]}
 DEEP = (16, 16, 16, 16)

@@ -8,7 +8,7 @@ from exercise_answers._shared import Later, linear_weights, once_a_seed, swept, 
 
 from vae_notes import VAE, Objective, balance, claims, data, theory
 from vae_notes.networks import dense
-from vae_notes.sweep import Recipe
+from vae_notes.recipes import Recipe
 
 SECRETS = {"3.3": ["exp"]}
 DIMS = 6, 3

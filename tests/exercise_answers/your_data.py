@@ -9,7 +9,7 @@ from exercise_answers._shared import Later, linear_weights, made, once_a_seed, s
 from vae_notes import VAE, Objective, claims, theory
 from vae_notes.exercises.your_data import rows
 from vae_notes.networks import dense
-from vae_notes.sweep import Recipe
+from vae_notes.recipes import Recipe
 
 SECRETS = {"7.1": ["4", "5"], "7.2": ["'lower'", "'anneal'", "'nothing'", "'scale'"]}
 
