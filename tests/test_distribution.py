@@ -82,14 +82,21 @@ def assert_same(got, expected):
         np.testing.assert_allclose(got[metric], values, rtol=1e-5, atol=1e-7, err_msg=metric)
 
 
+@pytest.fixture(scope="module")
+def alone():
+    """What one device makes of it."""
+    ((history, logs, (weight,)),) = train("one", 129, "SGD")
+    assert history["kl_weight"] == [0, 1, 2] and weight == 2
+    return history, logs
+
+
 @pytest.mark.parametrize("kind, workers", [("mirrored", 1), ("workers", 2)])
-def test_two_devices_do_what_one_does(kind, workers):
+def test_two_devices_do_what_one_does(kind, workers, alone):
     """With plain gradient descent, which sees the scale of a gradient, and uneven last batches.
 
     The last batch of 129 examples has one, so one of two devices has none.
     """
-    ((history, logs, (weight,)),) = train("one", 129, "SGD")
-    assert history["kl_weight"] == [0, 1, 2] and weight == 2
+    history, logs = alone
     for results in train(kind, 129, "SGD", workers):
         assert_same(results[0], history)
         assert_same(results[1], logs)

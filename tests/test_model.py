@@ -10,9 +10,10 @@ X = data.digits()[:256]
 
 
 def small_vae(objective=None, seed=0, hidden=(16,), **kwargs):
+    """Without XLA, which takes seconds to compile, where a test does not ask for it."""
     encoder = dense_encoder(64, 4, hidden, seed=seed)
     vae = VAE(encoder, dense_decoder(4, 64, hidden, seed=seed), objective, seed=seed)
-    vae.compile(kwargs.pop("optimizer", "adam"), **kwargs)
+    vae.compile(kwargs.pop("optimizer", "adam"), **{"jit_compile": False, **kwargs})
     return vae
 
 
@@ -103,7 +104,7 @@ def test_evaluate_twice_gives_the_same():
 # Keras idioms
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("jit_compile", ["auto", True, False])
 def test_datasets_and_jit(jit_compile):
     vae, other = small_vae(jit_compile=jit_compile), small_vae(jit_compile=jit_compile)
     dataset = tf.data.Dataset.from_tensor_slices(X).batch(32)
@@ -171,7 +172,7 @@ def test_convolutional_vae(likelihood, tmp_path):
     images = X.reshape(-1, 8, 8, 1)
     objective = Objective(likelihood=likelihood)
     vae = VAE(conv_encoder((8, 8, 1), 3, (4, 8)), conv_decoder(3, (8, 8, 1), (8, 4)), objective)
-    vae.compile("adam")
+    vae.compile("adam", jit_compile=False)
     history = vae.fit(images, epochs=2, verbose=0).history
     assert history["elbo"][1] > history["elbo"][0]
     assert vae.data_dim == 64 and vae.reconstruct(images).shape == images.shape
@@ -192,7 +193,7 @@ def test_a_subclassed_encoder_is_built_from_the_data():
             return self.mean(x), self.log_var(x)
 
     vae = VAE(Encoder(), keras.Sequential([keras.layers.Dense(64)]))
-    vae.compile("adam")
+    vae.compile("adam", jit_compile=False)
     vae.fit(X, epochs=1, verbose=0)
     assert vae.latent_dim == 3 and vae.data_dim == 64
 

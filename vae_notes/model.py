@@ -263,7 +263,9 @@ class VAE(WholeEpochs):
         """As for any Keras model, on the same noise each time."""
         x = self._checked(x, y)
         self.test_sampling.restart()
-        return super().evaluate(x, None, batch_size, verbose, **kwargs)
+        found = super().evaluate(x, None, batch_size, verbose, **kwargs)
+        # tensors, before Keras 3.13
+        return keras.tree.map_structure(lambda of: float(of) if tf.is_tensor(of) else of, found)
 
     def predict(self, x: Any, **kwargs: Any) -> NDArray[np.float32]:
         """As for any Keras model; what :meth:`call` gives, an array of the shape of ``x``."""
