@@ -11,7 +11,6 @@ that support it.
 
 import argparse
 import base64
-import hashlib
 import io
 import json
 import os
@@ -33,8 +32,9 @@ from nbclient.exceptions import (
 )
 from PIL import Image
 
+from fingerprint import fingerprint
+
 BOOK = Path(__file__).resolve().parent
-ROOT = BOOK.parent
 RUN_TIMES = BOOK / "_run-times.json"
 PACKAGES = {  # what computes, by the name that its users write
     "NumPy": "numpy",
@@ -43,7 +43,6 @@ PACKAGES = {  # what computes, by the name that its users write
     "Matplotlib": "matplotlib",
     "scikit-learn": "scikit-learn",
 }
-SOURCES = {".py", ".js", ".css"}
 COLOURS = 128  # of a stored figure: a third of the bytes, no visible change
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 METADATA = {
@@ -56,22 +55,8 @@ METADATA = {
 }
 
 
-def fingerprint(notebook):
-    """Return the sha256 of package, lock and the notebook's own code."""
-    files = sorted((ROOT / "vae_notes").rglob("*.*"))
-    package = [path for path in files if path.suffix in SOURCES]
-    digest = hashlib.sha256()
-    for path in [*package, ROOT / "requirements.txt"]:
-        name = path.relative_to(ROOT).as_posix()
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            digest.update(cell.source.encode() + b"\0")
-    return digest.hexdigest()
-
-
 def is_stale(notebook):
-    """Say whether package, lock or code have changed since it was stored."""
+    """Say whether what decides the outputs has changed since execution."""
     stored = notebook.metadata.get("vae_notes", {}).get("fingerprint")
     return stored != fingerprint(notebook)
 

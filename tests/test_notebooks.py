@@ -15,12 +15,18 @@ or, where it needs no code, a `{dropdown} Solution` in Markdown. Code ends with 
 
 import ast
 import copy
+import json
 import re
+import shutil
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import execute
+import fingerprint
 import nbformat
 import pytest
+from conftest import run
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 BOOK = Path(__file__).parent.parent / "book"
@@ -366,21 +372,407 @@ def test_every_check_is_checked():
     assert {check for check, _ in SPOILT} == {*CHECKS, *OF_A_CHAPTER}
 
 
-def test_fingerprint_sees_package_and_lock(tmp_path, monkeypatch):
-    (tmp_path / "vae_notes").mkdir()
-    module = tmp_path / "vae_notes" / "data.py"
-    lock = tmp_path / "requirements.txt"
-    module.write_text("a = 1\n")
-    lock.write_text("numpy==2\n")
-    monkeypatch.setattr(execute, "ROOT", tmp_path)
-    notebook = good_chapter()
-    assert not execute.is_stale(notebook)
-    for path in (module, lock):
-        path.write_text(path.read_text() + "# changed\n")
-        assert execute.is_stale(notebook)
-        notebook = good_chapter()
-    (tmp_path / "vae_notes" / "new.py").touch()
-    assert execute.is_stale(notebook)
+# Fingerprints, on a copy of the real package and with the real notebooks.
+
+STORED = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
+PORTING = {"06-porting", "07-your-data"}  # these call porting.attempt
+MOVING = {"02-collapse", "04-reductions", "05-annealing", "summary"}  # with interactive figures
+
+
+class Tree:
+    """A copy of what decides the outputs of the real notebooks, and what its changes make stale."""
+
+    def __init__(self, root):
+        self.root = root
+        hidden = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(fingerprint.ROOT / "vae_notes", root / "vae_notes", ignore=hidden)
+        shutil.copy(fingerprint.ROOT / "requirements.txt", root)
+        self.execute()
+
+    def execute(self):
+        self.stored = self.fingerprints()
+
+    def fingerprints(self):
+        return {name: fingerprint.fingerprint(of, self.root) for name, of in STORED.items()}
+
+    def stale(self):
+        return {name for name, of in self.fingerprints().items() if of != self.stored[name]}
+
+    def edit(self, name, change):
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        old = path.read_text() if path.exists() else ""
+        new = change(old)
+        assert new != old, f"{name} is not changed"
+        path.write_text(new)
+
+    def append(self, name, text):
+        self.edit(name, lambda old: f"{old}\n{text}\n")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(tmp_path)
+
+
+class Hints(ast.NodeTransformer):
+    """Gives hints to every function and to every name that is assigned to."""
+
+    def visit_FunctionDef(self, node):
+        self.generic_visit(node)
+        for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+            argument.annotation = ast.Name("Any")
+        node.returns = ast.Constant("Any")
+        return node
+
+    def visit_Assign(self, node):
+        (target, *others) = node.targets
+        if others or not isinstance(target, ast.Name):
+            return node
+        return ast.AnnAssign(target, ast.Name("Any"), node.value, simple=1)
+
+    def visit_ClassDef(self, node):  # what is hinted right there are fields of a dataclass
+        node.body = [self.visit(of) if isinstance(of, ast.FunctionDef) else of for of in node.body]
+        return node
+
+
+def hinted(text):
+    imports = """
+from __future__ import annotations
+from typing import TYPE_CHECKING, Any
+if TYPE_CHECKING:
+    from vae_notes import montecarlo
+"""
+    return imports + ast.unparse(ast.fix_missing_locations(Hints().visit(ast.parse(text))))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: f"# A comment.\n{text}\n# Another.\n",
+        lambda text: re.sub(r'^( *""")(?=\w)', r"\1Other words. ", text, flags=re.MULTILINE),
+        lambda text: f"{text}\n'A sentence on what is above.'\n",
+        lambda text: ast.unparse(ast.parse(text)),
+        hinted,
+    ],
+    ids=["comment", "docstring", "string", "layout", "hints"],
+)
+def test_words_make_nothing_stale(tree, change):
+    for path in (tree.root / "vae_notes").rglob("*.py"):
+        tree.edit(path, change)
+    assert tree.stale() == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "chapters"),
+    [
+        ("vae_notes/porting.py", PORTING),
+        ("vae_notes/exercises/porting.py", {"06-porting"}),
+        ("vae_notes/exercises/__init__.py", {path.stem for path in CHAPTERS}),
+        ("vae_notes/montecarlo.py", {"01-objective"}),
+        ("vae_notes/interactive/_document.py", MOVING),  # behind interactive/__init__.py, _dial.py
+        ("vae_notes/interactive/dial.js", MOVING),
+        ("vae_notes/interactive/style.css", MOVING),
+        ("vae_notes/interactive/fonts/new.svg", MOVING),
+        ("vae_notes/_keras.py", set(STORED)),  # behind model.py
+        ("vae_notes/objective.py", set(STORED)),
+        ("vae_notes/__init__.py", set(STORED)),
+        ("vae_notes/nobody_imports_it.py", set()),
+        ("vae_notes/py.typed", set()),
+    ],
+)
+def test_code_makes_stale_what_reaches_it(tree, name, chapters):
+    tree.append(name, "_CHANGED = 1")
+    assert tree.stale() == chapters
+
+
+def test_chapters_reach_neither_all_nor_nothing():
+    """Else what is above could not tell a fingerprint that follows imports from one of it all."""
+    for chapters in (PORTING, MOVING):
+        assert set() < chapters < set(STORED)
+
+
+def test_a_module_comes_changes_is_renamed_and_goes(tree):
+    tree.append("vae_notes/extra.py", "A = 1")
+    tree.append("vae_notes/porting.py", "def _late():\n    from vae_notes import extra")
+    assert tree.stale() == PORTING
+    tree.execute()
+    tree.append("vae_notes/extra.py", "B = 1")
+    assert tree.stale() == PORTING
+    tree.execute()
+    (tree.root / "vae_notes/extra.py").rename(tree.root / "vae_notes/other.py")
+    assert tree.stale() == PORTING
+    tree.execute()
+    (tree.root / "vae_notes/porting.py").unlink()
+    assert tree.stale() == PORTING
+    tree.execute()
+    (tree.root / "vae_notes/interactive/dial.js").unlink()
+    assert tree.stale() == MOVING
+
+
+def test_a_lazy_name_counts_where_it_is_used(tree):
+    """Of the tables of lazy names only the entry of one that the notebook uses."""
+    init, entry = "vae_notes/__init__.py", '"diagnose": "diagnosis",'
+    tree.edit(init, lambda text: text.replace(entry, f'{entry} "New": "data",'))
+    tree.edit(init, lambda text: re.sub("__version__ = .*", "__version__ = '9'", text))
+    assert tree.stale() == set()
+    # It is in both modules, and every notebook reaches both.
+    tree.edit(init, lambda text: text.replace(entry, '"diagnose": "runs",'))
+    assert tree.stale() == {"01-objective", "02-collapse", "07-your-data", "summary"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "chapters"),
+    [
+        (r"^numpy==.*", "numpy==1.0", set(STORED)),
+        (r"^tensorflow==(.*)", r"tensorflow==\1 ; sys_platform == 'linux'", set(STORED)),
+        (r"^pillow==.*\n", "", set(STORED)),
+        (r"^sphinx==.*", "sphinx==1.0", set()),
+        (r"^# .*", "# compiled again", set()),
+        (r"^(scipy==\S+)", r"\1  # via scikit-learn", set()),
+    ],
+)
+def test_versions_that_decide_numbers_count(tree, old, new, chapters):
+    tree.edit("requirements.txt", lambda text: re.sub(old, new, text, flags=re.MULTILINE))
+    assert tree.stale() == chapters
+
+
+def test_every_library_that_is_imported_counts():
+    """In the package or in a notebook; and each that counts is in the lock."""
+    sources = [of.source for of in fingerprint.modules_of(fingerprint.ROOT).values()]
+    sources += [cell.source for of in STORED.values() for cell in code_cells(of)]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    names = {of.name for node in nodes if isinstance(node, ast.Import) for of in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    libraries = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    libraries -= {"", "vae_notes", "IPython"}  # IPython shows what others compute
+    provided = packages_distributions()
+    assert {"numpy", "PIL", "sklearn"} < libraries
+    assert {of.lower() for name in libraries for of in provided[name]} <= fingerprint.DECISIVE
+    assert len(fingerprint.decisive_versions(fingerprint.ROOT)) == len(fingerprint.DECISIVE)
+
+
+def test_python_imports_nothing_that_is_not_reached():
+    """Each module alone, with a stub of Keras: TensorFlow would take seconds."""
+    script = """
+import importlib, json, sys
+from sphinx.ext.autodoc.mock import mock
+loaded = {}
+with mock(["vae_notes._keras"]):
+    for name in sys.argv[1:]:
+        for of in [of for of in sys.modules if of.partition(".")[0] == "vae_notes"]:
+            del sys.modules[of]
+        importlib.import_module(name)
+        loaded[name] = [of for of in sys.modules if of.partition(".")[0] == "vae_notes"]
+print(json.dumps(loaded))
+"""
+    names = sorted(fingerprint.modules_of(fingerprint.ROOT))
+    done = run(sys.executable, "-c", script, *names, cwd=fingerprint.ROOT)
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout)
+    assert len(loaded["vae_notes.interactive"]) > 10
+    for name in names:
+        reached = {of for of, _ in fingerprint.reach([f"import {name}"], fingerprint.ROOT)}
+        assert set(loaded[name]) <= reached, name
+
+
+# And on a small package what the real one does not do, or not yet.
+
+SMALL = {
+    "__init__": """
+import importlib
+from typing import TYPE_CHECKING
+NAMES = {"Name": "a", "Other": "b"}
+if TYPE_CHECKING:
+    from vae_notes.a import Name
+else:
+    def __getattr__(name):
+        if name in NAMES:
+            return getattr(importlib.import_module("." + NAMES[name], __name__), name)
+        raise AttributeError(name)
+""",
+    "a": "from .b import f",
+    "b": "def f():\n    from vae_notes import c, Unknown\n    return [c for _ in ()]",
+    "c": "import importlib\nimportlib.import_module(name)",  # nothing of the package is in sight
+    "data": "path = resources.files('vae_notes.figures')",
+    "figures.__init__": "from . import lines",
+    "figures.lines": "from ..c import g",
+    "exercises.__init__": """
+CHAPTERS = "one", "two", "help"
+def check(number, answer):
+    importlib.import_module(f"vae_notes.exercises.{CHAPTERS[int(number[0])]}")
+""",
+    "exercises.one": "EXERCISES = {'1.1': f}",
+    "exercises.two": "EXERCISES = {'2.1': f, '2.2': f}",
+    "exercises.help": "",
+    "exercises.unlisted": "",
+}
+ALL = {f"vae_notes.{name}".removesuffix(".__init__") for name in SMALL}
+EXERCISES = {"", "exercises", "exercises.help", "exercises.one", "exercises.two"}
+
+
+def small_package(root, **changed):
+    for name, text in (SMALL | changed).items():
+        path = root / "vae_notes" / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def reached_in(root, code):
+    found = {name for name, _ in fingerprint.reach([code], root)} & ALL
+    return {name.removeprefix("vae_notes").removeprefix(".") for name in found}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import numpy as np", set()),
+        ("# import vae_notes.b\n'import vae_notes.b'", set()),
+        ("if TYPE_CHECKING:\n    from vae_notes import b", set()),
+        ("import vae_notes", {""}),
+        ("import vae_notes.b", {"", "b", "c"}),
+        ("def later():\n    import vae_notes.b", {"", "b", "c"}),
+        ("from vae_notes import a", {"", "a", "b", "c"}),
+        ("from vae_notes.a import f", {"", "a", "b", "c"}),
+        ("from vae_notes import Name", {"", "a", "b", "c"}),
+        ("from vae_notes import Other as Mine", {"", "b", "c"}),
+        ("import vae_notes\nvae_notes.Name.x", {"", "a", "b", "c"}),
+        ("import vae_notes as v\nv.b.f()", {"", "b", "c"}),
+        ("import vae_notes as v\ndef later():\n    return [v.Other()]", {"", "b", "c"}),
+        ("from vae_notes import data", {"", "c", "data", "figures", "figures.lines"}),
+        ("import vae_notes.figures", {"", "c", "figures", "figures.lines"}),
+        ("from vae_notes import exercises", EXERCISES - {"exercises.one", "exercises.two"}),
+    ],
+)
+def test_reached(tmp_path, code, expected):
+    assert reached_in(small_package(tmp_path), code) == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import vae_notes\nask(vae_notes, name)",
+        "from vae_notes import *",
+        "%matplotlib inline",
+        "import importlib\nimportlib.import_module(f'vae_notes.{name}')",
+        "from importlib import import_module as i\ni(name)",
+        "__import__(name)",
+    ],
+)
+def test_everything_is_reached_where_imports_cannot_be_followed(tmp_path, code):
+    reached = {name for name, _ in fingerprint.reach([code], small_package(tmp_path))}
+    assert reached >= ALL
+
+
+@pytest.mark.parametrize(
+    ("code", "other"),
+    [
+        ("from vae_notes import exercises\nexercises.check('2.2', 1)", {"exercises.one"}),
+        ("import vae_notes.exercises as e\ne.check('2.1', e.check('2.2', 1))", {"exercises.one"}),
+        ("from vae_notes.exercises import check as c\nc('1.1', 1)", {"exercises.two"}),
+        ("from vae_notes.exercises import check\ncheck('1.1', 1), check('2.1', 1)", set()),
+        ("from vae_notes.exercises import check\ncheck('9.9', 1)", set()),
+        ("from vae_notes.exercises import check\ncheck(number, 1)", set()),
+        ("from vae_notes.exercises import check\ncheck(number='2.1', answer=1)", set()),
+        ("from vae_notes.exercises import check\nc = check\nc('2.1', 1)", set()),
+    ],
+)
+def test_exercises_count_where_they_are_asked_for(tmp_path, code, other):
+    assert reached_in(small_package(tmp_path), code) == EXERCISES - other
+
+
+@pytest.mark.parametrize(
+    "lazy", ["def __getattr__(name):\n    return 1", "__getattr__ = lambda name: 1"]
+)
+def test_everything_is_reached_where_a_package_does_not_say(tmp_path, lazy):
+    assert len(reached_in(small_package(tmp_path, __init__=lazy), "import vae_notes.data")) == 5
+    assert len(reached_in(tmp_path, "from vae_notes import x")) == len(ALL)
+
+
+def text(code):
+    return fingerprint.text_of(fingerprint.tree_of(code))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x = f(1, [2, 3])", "x = f(\n    1,  # one\n    [2, 3],\n)"),
+        ("x = 'a'", 'x = u"a"'),
+        ("def f(x):\n    'Doc.'", "def f(x):\n    pass"),
+        ("class A(B):\n    'Doc.'", "class A(B): ..."),
+        ("async def f(*x, y=1, **z): g()", "async def f(*x: int, y: int = 1, **z: int) -> A: g()"),
+        ("x = 1", "x: int = 1"),
+        ("def f():\n    return 1", "def f():\n    x: int\n    return 1"),
+        ("x = 1", "from typing import Any\nfrom collections.abc import Mapping\nx = 1"),
+        ("def f(): pass", "if TYPE_CHECKING:\n    import numpy\nelse:\n    def f(): pass"),
+        ("def f(): pass", "if typing.TYPE_CHECKING:\n    import numpy\ndef f(): pass"),
+    ],
+)
+def test_same_numbers(old, new):
+    assert text(old) == text(new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x = 1", "x = 2"),
+        ("x = 1", "x = 1.0"),
+        ("x = 1", "x = True"),
+        ("x = 0.0", "x = -0.0"),
+        ("x = None", "x = []"),
+        ("x = 'a'", "x = b'a'"),
+        ("x = 'a'", "x = 'b'"),
+        ("x = f'{a}'", "x = f'{a:.1f}'"),
+        ("x = f'{a}'", "x = f'{a!r}'"),
+        ("x = ()", "x = []"),
+        ("f('a')", "f()"),
+        ("def f(x=1): pass", "def f(x=2): pass"),
+        ("def f(*, x): pass", "def f(x): pass"),
+        ("def f(): pass", "@cache\ndef f(): pass"),
+        ("a()\nb()", "b()\na()"),
+        ("if x:\n    a()\nb()", "if x:\n    a()\n    b()"),
+        ("if TYPE_CHECKING:\n    a()\nelse:\n    b()", "if TYPE_CHECKING:\n    a()"),
+        ("if not TYPE_CHECKING:\n    a()", "if TYPE_CHECKING:\n    a()"),
+        ("class A:\n    x: int = 1", "class A:\n    x: ClassVar[int] = 1"),
+        ("class A:\n    x: int", "class A:\n    pass"),
+        ("@f.register\ndef g(x: int): pass", "@f.register\ndef g(x: str): pass"),
+        ("import numpy as np", "import scipy as np"),
+        ("def f():\n    global x", "def f():\n    global y"),
+    ],
+)
+def test_other_numbers(old, new):
+    assert text(old) != text(new)
+
+
+def test_every_python_gives_the_same_text():
+    """3.12 gives functions more fields, and texts that are empty; their order is the same."""
+    load = "ctx=Load()"
+    a, b, g = (f"Name(id='{name}', {load})" for name in "abg")
+    spec = f"JoinedStr(values=[FormattedValue(value={b}, conversion=-1)])"
+    joined = f"JoinedStr(values=[FormattedValue(value={a}, conversion=-1, format_spec={spec})])"
+    accent = r"Constant(value='\xe9')"
+    assert text("def f(a, b=None):\n    f'{a:{b}}', 'é', g()") == (
+        "Module(body=[FunctionDef(name='f', "
+        "args=arguments(args=[arg(arg='a'), arg(arg='b')], defaults=[Constant()]), "
+        f"body=[Expr(value=Tuple(elts=[{joined}, {accent}, Call(func={g})], {load}))])])"
+    )
+
+
+def test_stale_notebooks_are_executed(tmp_path, monkeypatch):
+    executed = []
+    fresh, stale = good_chapter(), good_chapter()
+    stale.cells[3].source = "print(3)"
+    paths = [tmp_path / "fresh.ipynb", tmp_path / "stale.ipynb"]
+    for path, notebook in zip(paths, (fresh, stale), strict=True):
+        nbformat.write(notebook, path)
+    monkeypatch.setenv("IPYTHONDIR", "")
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    monkeypatch.setattr(execute, "store", lambda paths: executed.extend(paths) or 0)
+    monkeypatch.setattr(sys, "argv", ["execute.py", "--stale", *map(str, paths)])
+    with pytest.raises(SystemExit):
+        execute.main()
+    assert executed == paths[1:]
 
 
 def test_problems_of_a_run_with_another_seed():

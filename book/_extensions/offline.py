@@ -10,8 +10,26 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+from sphinx.errors import ExtensionError
+
 COMPONENT = "tex-chtml.js"
 PARTS = ["output/chtml/fonts/woff-v2", "input/tex/extensions"]
+MENDED = {  # what, its pattern, the same mended: pages may be mended already
+    # It draws the icons over, for the font has them: it is 1.5 MB a page,
+    # more than all else together but the mathematics.
+    "the script that draws icons": (
+        r"<script[^>]*/fontawesome\.js[^>]*></script>|<!-- icons: a font -->",
+        "<!-- icons: a font -->",
+    ),
+    "the toggle in the table of contents, to be named": (
+        r'<summary[^>]*><span class="toctree-toggle"',
+        '<summary aria-label="Pages of this part"><span class="toctree-toggle"',
+    ),
+    "the role of a citation, which its list does not expect": (
+        r'(<div class="citation"[^>]*) role="(doc-biblioentry|listitem)"',
+        r'\1 role="listitem"',
+    ),
+}
 
 
 def copy_mathjax(app):
@@ -43,30 +61,34 @@ def no_dead_buttons(app, config):
         config.html_theme_options.pop("launch_buttons", None)
 
 
-def list_of_references(app, name, template, context, doctree):
-    """Give the bibliography's entries the role that their list expects."""
-    if "body" in context:
-        old, new = 'role="doc-biblioentry"', 'role="listitem"'
-        context["body"] = context["body"].replace(old, new)
+def mend(pages):
+    """Put right what the theme writes after all hooks.
+
+    What no page has is written otherwise by now: were that passed over, it
+    would be wrong on all pages and nobody would know.
+    """
+    missing = set(MENDED)
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for what, (pattern, mended) in MENDED.items():
+            text, count = re.subn(pattern, mended, text)
+            missing -= {what} if count else set()
+        page.write_text(text, encoding="utf-8")
+    if missing:
+        raise ExtensionError(
+            f"no page has {' or '.join(sorted(missing))}: see what the theme "
+            "writes today, and adapt MENDED in book/_extensions/offline.py."
+        )
 
 
 def mend_pages(app, exception):
-    """Put right what the theme writes after all hooks.
-
-    The script that draws the icons over goes, for the font has them: it is
-    1.5 MB a page, more than all else together but the mathematics. What
-    unfolds a part of the table of contents gets a name.
-    """
+    """Mend all pages; leave out the script that draws the icons over."""
     if exception or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
     (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        text = re.sub(r"<script[^>]*/fontawesome\.js[^>]*></script>", "", text)
-        toggle = '<summary><span class="toctree-toggle"'
-        named = toggle.replace(">", ' aria-label="Pages of this part">', 1)
-        page.write_text(text.replace(toggle, named), encoding="utf-8")
+    pages = Path(app.outdir).rglob("*.html")
+    mend([page for page in pages if static not in page.parents])
 
 
 def setup(app):
@@ -74,5 +96,4 @@ def setup(app):
     app.connect("config-inited", no_dead_buttons)
     app.connect("builder-inited", copy_mathjax)
     app.connect("build-finished", mend_pages)
-    app.connect("html-page-context", list_of_references)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -34,7 +34,8 @@ TYPED = "Parameters", "Attributes", "Returns"
 def without_tensorflow():
     """Give the package as much of Keras as its class statements name.
 
-    To import TensorFlow takes as long as to build all other pages.
+    To import TensorFlow takes as long as to build all other pages. With
+    sphinx.ext.autodoc.mock in its place, classes lose their signatures.
     """
     module = ModuleType("vae_notes._keras")
     module.ops = module.tf = SimpleNamespace()
