@@ -6,7 +6,7 @@ from urllib.parse import unquote, urldefrag
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import HTML, ROOT, read, refuse
+from helpers import HTML, ROOT, read, refuse
 
 NOTEBOOKS = {path.name: path for path in ROOT.glob("book/*.ipynb")}
 
