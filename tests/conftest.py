@@ -1,11 +1,10 @@
 """What holds in every test: no screen, no chance, none of this user's own settings.
 
-And what several of them use: the built pages, a browser, the package as it is installed.
+And the fixtures that several of them share: each built page, a browser.
 """
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,12 +12,9 @@ from pathlib import Path
 import matplotlib
 import nbval.kernel
 import pytest
-from bs4 import BeautifulSoup
+from helpers import PAGES, install, not_built, unavailable
 from hypothesis import settings
 
-ROOT = Path(__file__).parent.parent
-HTML = ROOT / "_build" / "html"
-PAGES = sorted(path for path in HTML.rglob("*.html") if "_static" not in path.parts)
 BROWSERS = [
     "chromium",
     "chromium-browser",
@@ -61,58 +57,11 @@ def start_kernels_elsewhere(config):
     config.add_cleanup(lambda: setattr(nbval.kernel, "start_new_kernel", start))
 
 
-def install(target):
-    """Build the wheel and install it, alone, in a folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source"
-        hidden = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "vae_notes", source / "vae_notes", ignore=hidden)
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / name, source)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-        wheel = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, source]
-        run(*pip, *wheel, check=True)
-        run(
-            *pip,
-            "install",
-            "--no-deps",
-            "--target",
-            target,
-            *Path(folder).glob("*.whl"),
-            check=True,
-        )
-
-
-def run(*command, **options):
-    """Run a command without this test's own paths and return what it did."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MAKEFLAGS")}
-    options = {"env": environment, "capture_output": True, "text": True, "timeout": 300} | options
-    return subprocess.run(command, **{"check": False} | options)
-
-
-def unavailable(reason):
-    """Skip, or fail where the pages must be tested: .ci/run sets VAE_NOTES_REQUIRE_BROWSER."""
-    if os.environ.get("VAE_NOTES_REQUIRE_BROWSER"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def read(path):
-    """Parse a page."""
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-
-
-def refuse(problems):
-    """Fail with all of the problems, if there are any."""
-    problems = list(problems)
-    assert not problems, "; ".join(problems)
-
-
 @pytest.fixture(params=PAGES or [None], ids=lambda path: path.stem if path else "none")
 def page(request):
     """Each built page."""
     if request.param is None:
-        unavailable("the book is not built: run `make book` first")
+        not_built()
     return request.param
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import HTML, refuse, unavailable
+from helpers import HTML, not_built, refuse
 
 WIDE, NARROW, PAPER = 1280, 390, 718  # pixels; paper is A4 with margins of a centimetre
 HEAVIEST = 3_000_000  # bytes: a page and all that it loads
@@ -266,7 +266,7 @@ def tab(browser):
     """A chapter with everything in it."""
     path = HTML / "02-collapse.html"
     if not path.exists():
-        unavailable("the book is not built: run `make book` first")
+        not_built()
     visit = Visit(browser, path)
     yield visit.tab
     visit.context.close()

@@ -1,12 +1,13 @@
 """The built pages, as files; test_browser.py opens them."""
 
+import functools
 import re
 from urllib.parse import unquote, urldefrag
 
 import pytest
 import yaml
-from bs4 import BeautifulSoup
-from conftest import HTML, ROOT, read, refuse
+from bs4.element import PreformattedString, Tag
+from helpers import HTML, ROOT, not_built, read, refuse
 
 NOTEBOOKS = {path.name: path for path in ROOT.glob("book/*.ipynb")}
 
@@ -51,24 +52,23 @@ def remote_styles(text):
 
 def remote_loads(soup):
     """Find what the page would load from elsewhere."""
-    for name, attributes in LOADED.items():
-        for element in soup.find_all(name):
-            for attribute in attributes:
-                for target in element.get(attribute, "").split(","):
-                    if REMOTE.match(target):
-                        yield f"<{name}> loads {target}"
-    for link in soup.find_all("link"):
-        if LOADING_LINKS & set(link.get("rel", [])) and REMOTE.match(link.get("href", "")):
-            yield f"<link> loads {link['href']}"
-    for script in soup.find_all("script"):
-        # The names of XML namespaces look like addresses, and are not.
-        for address in re.findall(r"https?://[^\s\"'`]+", script.string or ""):
-            if "www.w3.org" not in address:
-                yield f"an inline script names {address}"
-    for style in soup.find_all("style"):
-        yield from remote_styles(style.string or "")
-    for element in soup.find_all(style=True):
-        yield from remote_styles(element["style"])
+    for element in soup.find_all(True):
+        for attribute in LOADED.get(element.name, []):
+            for target in element.get(attribute, "").split(","):
+                if REMOTE.match(target):
+                    yield f"<{element.name}> loads {target}"
+        if element.name == "link":
+            target = element.get("href", "")
+            if LOADING_LINKS & set(element.get("rel", [])) and REMOTE.match(target):
+                yield f"<link> loads {target}"
+        elif element.name == "script":
+            # The names of XML namespaces look like addresses, and are not.
+            for address in re.findall(r"https?://[^\s\"'`]+", element.string or ""):
+                if "www.w3.org" not in address:
+                    yield f"an inline script names {address}"
+        elif element.name == "style":
+            yield from remote_styles(element.string or "")
+        yield from remote_styles(element.get("style", ""))
 
 
 def images_without_text(soup):
@@ -79,30 +79,42 @@ def images_without_text(soup):
             yield f"{image.get('src')} has alt={text!r}"
 
 
+def prose(element):
+    """Yield the text that a reader sees outside of code."""
+    for child in element.children:
+        if isinstance(child, Tag):
+            if child.name not in ("script", "style", "pre", "code"):
+                yield from prose(child)
+        elif not isinstance(child, PreformattedString):  # a comment
+            yield child
+
+
 def unresolved(soup):
     """Find roles and directives that were not understood, and values that were not filled in."""
-    text = BeautifulSoup(str(soup.find("article") or soup), "html.parser")
-    for element in text.find_all(["script", "style", "pre", "code"]):
-        element.decompose()
-    for match in re.finditer(r"\{[a-z]+(:\w+)*\}`|\{glue|\(\?\?\)|\?\?\?", text.get_text()):
+    text = "".join(prose(soup.find("article") or soup))
+    for match in re.finditer(r"\{[a-z]+(:\w+)*\}`|\{glue|\(\?\?\)|\?\?\?", text):
         yield f"left over: {match.group()!r}"
     for element in soup.select(".problematic, .system-message"):
         yield f"left over: {element.get_text()!r}"
 
 
+@functools.cache
+def places(path):
+    """What a link to a page may name behind its #, gathered once for every link that does."""
+    return {tag.get(name) for tag in read(path).find_all(True) for name in ("id", "name")} - {None}
+
+
 def broken_links(path, soup):
     """Find links to files or places that are not there."""
-    for link in soup.find_all(["a", "link"], href=True):
-        target, fragment = urldefrag(link["href"])
+    for address in sorted({link["href"] for link in soup.find_all(["a", "link"], href=True)}):
+        target, fragment = urldefrag(address)
         if re.match(r"[a-z]+:|//", target):
             continue
         file = (path.parent / unquote(target.partition("?")[0])).resolve() if target else path
         if not file.is_file():
-            yield f"{link['href']} leads nowhere"
-        elif fragment and file.suffix == ".html":
-            there = soup if file == path else read(file)
-            if not there.find(id=unquote(fragment)) and not there.find(attrs={"name": fragment}):
-                yield f"{link['href']} leads to no place on its page"
+            yield f"{address} leads nowhere"
+        elif fragment and file.suffix == ".html" and unquote(fragment) not in places(file):
+            yield f"{address} leads to no place on its page"
 
 
 def test_no_remote_loads(page):
@@ -122,7 +134,10 @@ def test_links_lead_somewhere(page):
 
 
 def test_no_remote_styles():
-    for sheet in HTML.rglob("*.css"):
+    sheets = list(HTML.rglob("*.css"))
+    if not sheets:
+        not_built()
+    for sheet in sheets:
         refuse(remote_styles(sheet.read_text(encoding="utf-8")))
 
 

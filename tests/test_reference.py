@@ -11,7 +11,7 @@ import execute
 import nbformat
 import pytest
 import yaml
-from conftest import HTML, ROOT, read, refuse, unavailable
+from helpers import HTML, ROOT, not_built, read, refuse
 
 import vae_notes
 
@@ -239,7 +239,7 @@ def test_docstring_check(old, new, expected):
 @pytest.fixture
 def built():
     if not (HTML / "api").is_dir():
-        unavailable("the book is not built: run `make book` first")
+        not_built()
     return HTML
 
 

@@ -11,7 +11,7 @@ import lock
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT, install, run
+from helpers import ROOT, install, run
 from nbformat.v4 import new_code_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
