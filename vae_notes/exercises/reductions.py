@@ -4,6 +4,7 @@ import functools
 import math
 
 import numpy as np
+from scipy import optimize
 
 from vae_notes import claims, data, theory
 from vae_notes.audit import audit
@@ -241,13 +242,12 @@ def _enlarged_spectrum():
 
 
 def _spends(spectrum, nats, units=32):
-    """The noise variance at which so many units spend so many nats, by bisection."""
-    low, high = 1e-9, float(spectrum[0])
-    for _ in range(60):
-        middle = math.sqrt(low * high)
-        spent = theory.kl_per_unit(spectrum, middle, units).sum()
-        low, high = (middle, high) if spent > nats else (low, middle)
-    return middle
+    """The noise variance at which so many units spend so many nats."""
+
+    def surplus(log_variance):
+        return theory.kl_per_unit(spectrum, math.exp(log_variance), units).sum() - nats
+
+    return math.exp(optimize.brentq(surplus, math.log(1e-9), math.log(spectrum[0])))
 
 
 EXERCISES = {
