@@ -13,10 +13,10 @@ SEED ?= 0
 unexport VAE_NOTES_SEED VAE_NOTES_CLAIMS MPLBACKEND PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks claims bench serve lint format lock clean
+.PHONY: help book test test-oldest test-newest notebooks claims bench serve lint format lock clean
 
 help:  ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 book: $(READY)  ## build the pages and name the one to open
 	@rm -rf _build  # a page that is not built anew would not warn again
@@ -26,6 +26,12 @@ book: $(READY)  ## build the pages and name the one to open
 test: $(READY)  ## execute and compare every notebook, run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules \
 		--nbval --nbval-current-env --nbval-cell-timeout 600 tests vae_notes book/*.ipynb
+
+test-oldest: $(READY)  ## run the package's tests with the oldest versions that pyproject.toml allows
+	@$(call tested_with,oldest,lowest-direct)
+
+test-newest: $(READY)  ## run the package's tests with the newest releases
+	@$(call tested_with,newest,highest)
 
 notebooks: $(READY)  ## execute the notebooks whose fingerprint is old
 	@$(BIN)/python book/execute.py --stale
@@ -55,6 +61,18 @@ clean:  ## remove what was built; the environment stays
 	@find book/api -name '*.rst' ! -name index.rst -delete
 	@rm -rf _build build .pytest_cache .mypy_cache .hypothesis .coverage
 	@find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ruff_cache -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# The package in an environment of its own, then the tools of its tests, which may move none of its versions.
+TOOLS := pytest pytest-xdist hypothesis distributed
+define tested_with
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv/$(1) \
+		&& $(BIN)/uv pip install -q --python .venv/$(1) --resolution $(2) . \
+		&& $(BIN)/uv pip freeze -q --python .venv/$(1) --exclude-editable | grep -v '^vae-notes' >.venv/$(1)/versions.txt \
+		&& $(BIN)/uv pip install -q --python .venv/$(1) --constraint .venv/$(1)/versions.txt $(TOOLS) \
+		&& grep -E '^(numpy|scipy|tensorflow|keras|matplotlib|scikit-learn|pillow)==' .venv/$(1)/versions.txt | paste -s -d' ' \
+		&& .venv/$(1)/bin/python -m pytest -q -n 2 --dist loadfile -p no:cacheprovider -W ignore::DeprecationWarning \
+			-W ignore::FutureWarning --ignore tests/book tests
+endef
 
 # PyTorch and JAX stay out of the environment that the book is built and tested in.
 $(RIVALS): $(READY)

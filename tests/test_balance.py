@@ -162,5 +162,5 @@ def test_converged_refuses_what_is_no_curve(curve):
 
 @pytest.mark.parametrize("within", [0, 1, -0.1])
 def test_converged_refuses_fractions_out_of_range(within):
-    with pytest.raises(ValueError, match="no fraction between 0 and 1"):
+    with pytest.raises(ValueError, match=r"within=.* is not a finite number above 0 and below 1"):
         balance.converged([1.0, 2.0], within)

@@ -436,7 +436,7 @@ def test_colour_is_never_the_only_difference(ax):
         (lambda f, ax: f.image_grid({"a": PIXELS}, (2, 2), ax=ax), r"expected \(n, 4\) or"),
         (lambda f, ax: f.image_grid({"a": PIXELS}, 6, ax=ax), r"image_shape is \(6,\)"),
         (lambda f, ax: f.image_grid({"a": PIXELS}, (1, 3, 2), ax=ax), "image_shape is"),
-        (lambda f, ax: f.image_grid({"a": PIXELS}, (2, 3), 0, ax=ax), "columns is 0"),
+        (lambda f, ax: f.image_grid({"a": PIXELS}, (2, 3), 0, ax=ax), "columns=0 is not"),
         (lambda f, ax: f.latent_plane(PIXELS, ax=ax), "z_mean has 6 columns, expected 2"),
         (lambda f, ax: f.latent_plane(KL[:, :2], [1], ax=ax), r"labels has shape \(1,\)"),
         (lambda f, ax: f.decoded_plane(PIXELS[:8], (2, 3), ax=ax), "got 8 images, expected a sq"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vae_notes import data
+from vae_notes import _check, data
 from vae_notes._keras import keras, tf
 from vae_notes.model import VAE, Sampling
 
@@ -219,8 +219,7 @@ def converged(curve: ArrayLike, within: float = 0.05) -> int | NDArray[np.intege
             f"the curve has shape {curve.shape} or values that are not finite: give one number "
             f"for each epoch."
         )
-    if not 0 < within < 1:
-        raise ValueError(f"within={within!r} is no fraction between 0 and 1: give one.")
+    _check.number("within", within, above=0, below=1)
     near = np.abs(curve - curve[..., -1:]) <= within * np.ptp(curve, axis=-1, keepdims=True)
     epochs = curve.shape[-1] - np.logical_and.accumulate(near[..., ::-1], axis=-1).sum(axis=-1)
     return int(epochs) if curve.ndim == 1 else epochs

@@ -1,7 +1,6 @@
 """Statements that are measured over seeds, and checked whenever the notebook runs."""
 
 import json
-import numbers
 import os
 import re
 import sys
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from vae_notes import _check
 
 __all__ = ["ClaimFailed", "base_seed", "check", "glue", "seeds"]
 
@@ -162,12 +163,7 @@ def check(
             f"{statement!r} rests on {count} seeds, expected at least {FEWEST_SEEDS}: "
             "train with seeds()."
         )
-    needed = count if at_least is None else at_least
-    if not isinstance(needed, numbers.Integral) or not 1 <= needed <= count:
-        raise ValueError(
-            f"at_least is {at_least!r}, expected a whole number from 1 to {count}: choose how many "
-            "of the seeds must support the statement."
-        )
+    needed = count if at_least is None else _check.whole("at_least", at_least, 1, count)
     measured = {name: _one_number_a_seed(name, of, count) for name, of in evidence.items()}
 
     supporting = int(holds.sum())

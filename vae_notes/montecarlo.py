@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vae_notes import _check
 from vae_notes._noise import reparameterised
 
 __all__ = ["kl", "mean_square_gradient"]
@@ -103,9 +104,10 @@ def _noise(
     z_mean: ArrayLike, z_log_var: ArrayLike, draws: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     z_mean, z_log_var = np.asarray(z_mean, float), np.asarray(z_log_var, float)
-    if z_mean.ndim != 2 or z_mean.shape != z_log_var.shape or draws < 1:
+    _check.whole("draws", draws)
+    if z_mean.ndim != 2 or z_mean.shape != z_log_var.shape:
         raise ValueError(
-            f"z_mean has shape {z_mean.shape}, z_log_var {z_log_var.shape} and draws={draws}: give "
-            f"two arrays (batch, latent_dim) and at least one draw."
+            f"z_mean has shape {z_mean.shape} and z_log_var {z_log_var.shape}: give two arrays "
+            f"(batch, latent_dim)."
         )
     return z_mean, z_log_var, np.random.default_rng(seed).standard_normal((draws, *z_mean.shape))

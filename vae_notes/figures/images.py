@@ -10,6 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from vae_notes import _check
 from vae_notes.figures._shared import COLOURS, GREY, _axes, _bare, _look, _named, _numbers
 
 
@@ -62,8 +63,7 @@ def image_grid(
         name: _as_images(f"images[{name!r}]", array, image_shape)
         for name, array in _named("images", images, 2, 3, 4).items()
     }
-    if columns < 1:
-        raise ValueError(f"columns is {columns}, expected at least 1: say how many images a row.")
+    _check.whole("columns", columns)
     columns = min(columns, max(map(len, arrays.values())))
     strips: list[NDArray[np.float64]] = []  # one row of images each, (columns or fewer, H, W, C)
     ticks = []
