@@ -9,6 +9,14 @@ RIVALS := .venv/bench/ready
 PAGE := _build/html/index.html
 SEED ?= 0
 
+# All that the pages are made from, summed up: what a build itself writes into book/api is left out.
+SOURCES = find Makefile _config.yml requirements.txt book vae_notes -type f ! -path '*/__pycache__/*' \
+	! \( -path 'book/api/*.rst' ! -name index.rst \) -exec cksum {} + | sort
+# From nothing, for a page that is not built anew would not warn again. The sum is that of the
+# beginning, and is kept only if all went well.
+BUILD = rm -rf _build && mkdir _build && $(SOURCES) >_build/begun \
+	&& $(BIN)/jupyter-book build book -W -n --keep-going -q >/dev/null && mv _build/begun _build/sources
+
 # What a reader's shell may hold must not reach the stored outputs.
 unexport VAE_NOTES_SEED VAE_NOTES_CLAIMS MPLBACKEND PYTHONPATH PYTHONHOME
 
@@ -19,11 +27,11 @@ help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 book: $(READY)  ## build the pages and name the one to open
-	@rm -rf _build  # a page that is not built anew would not warn again
-	@$(BIN)/jupyter-book build book -W -n --keep-going -q >/dev/null
+	@$(BUILD)
 	@echo "Open file://$(CURDIR)/$(PAGE)"
 
-test: $(READY)  ## execute and compare every notebook, run every test
+test: $(READY)  ## execute and compare every notebook, run every test, on pages built if they are old
+	@test -f $(PAGE) && $(SOURCES) | cmp -s - _build/sources || { $(BUILD); }
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules \
 		--nbval --nbval-current-env --nbval-cell-timeout 600 tests vae_notes book/*.ipynb
 

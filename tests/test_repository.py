@@ -193,3 +193,52 @@ def test_set_up_says_what_is_missing(python, expected, tmp_path):
     assert expected in said
     assert all(line.startswith("make") for line in rest)  # make's own report of the failure
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Run a verb where the programs only write down that they were called."""
+    for name in ("Makefile", "_config.yml", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("book/index.md", "book/api/index.rst", "vae_notes/model.py", ".venv/ready"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    build = "mkdir _build/html && touch _build/html/index.html book/api/model.rst\n"
+    build += "test ! -e broken || exit 1"
+    (tmp_path / ".venv/bin").mkdir()
+    for name, does in (
+        ("jupyter-book", f"echo build >>log\n{build}"),
+        ("python", "echo test >>log"),
+    ):
+        path = tmp_path / ".venv/bin" / name
+        path.write_text(f"#!/bin/sh\n{does}\n")
+        path.chmod(0o755)
+
+    def make(verb):
+        (tmp_path / "log").write_text("")
+        result = run("make", "-s", verb, cwd=tmp_path)
+        return (tmp_path / "log").read_text().split(), result.returncode
+
+    return make
+
+
+def test_tests_see_pages_of_today(make, tmp_path):
+    """They are built before the tests, unless they were built from the very same sources."""
+    assert make("test") == (["build", "test"], 0)
+    assert make("test") == (["test"], 0)
+    assert make("book") == (["build"], 0)
+    assert make("test") == (["test"], 0)
+    for name in ("book/index.md", "book/new.md", "vae_notes/model.py", "_config.yml"):
+        with (tmp_path / name).open("a") as file:
+            file.write("new")
+        assert make("test") == (["build", "test"], 0), name
+    (tmp_path / "book/new.md").unlink()
+    (tmp_path / "broken").touch()
+    for _ in range(2):
+        said, failed = make("test")
+        assert said == ["build"] and failed
+    (tmp_path / "broken").unlink()
+    assert make("test") == (["build", "test"], 0)
+    shutil.rmtree(tmp_path / "_build/html")
+    assert make("test") == (["build", "test"], 0)
