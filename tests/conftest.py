@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 import matplotlib
-import nbval.kernel
 import pytest
 from helpers import PAGES, install, not_built, unavailable
 from hypothesis import settings
@@ -35,7 +34,7 @@ def pytest_configure(config):
     folder = tempfile.TemporaryDirectory()
     config.add_cleanup(folder.cleanup)
     os.environ["IPYTHONDIR"] = folder.name
-    if config.option.nbval:
+    if getattr(config.option, "nbval", False):
         if not hasattr(config, "workerinput"):
             os.environ[INSTALLED] = str(Path(folder.name) / "installed")
             config.add_cleanup(lambda: os.environ.pop(INSTALLED, None))
@@ -45,6 +44,8 @@ def pytest_configure(config):
 
 def start_kernels_elsewhere(config):
     """Let nbval's kernels import the wheel, from a folder of their own, not the sources."""
+    import nbval.kernel
+
     start = nbval.kernel.start_new_kernel
 
     def start_elsewhere(**options):

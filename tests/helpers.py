@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
@@ -52,6 +51,8 @@ def not_built():
 @functools.cache
 def read(path):
     """Parse a page, once: who looks at it must not change it."""
+    from bs4 import BeautifulSoup
+
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 

@@ -3,11 +3,11 @@
 import importlib.util
 import json
 import statistics
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 
 
 @pytest.fixture(scope="module")

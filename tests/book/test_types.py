@@ -8,7 +8,7 @@ import os
 import sys
 
 import pytest
-from conftest import ROOT, refuse, run
+from helpers import ROOT, refuse, run
 
 import vae_notes
 

@@ -6,12 +6,11 @@ All by syntax trees, so that nothing here waits for TensorFlow.
 import ast
 import re
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vae_notes"
 
 

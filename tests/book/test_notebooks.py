@@ -20,16 +20,15 @@ import re
 import shutil
 import sys
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import execute
 import fingerprint
 import nbformat
 import pytest
-from conftest import run
+from helpers import ROOT, run
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-BOOK = Path(__file__).parent.parent / "book"
+BOOK = ROOT / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 LONGEST_CELL = 15
 MOST_BYTES = 600_000
