@@ -241,19 +241,43 @@ def test_refused_in_one_sentence(case):
 # In a browser.
 
 
-@pytest.fixture
-def visit(browser, tmp_path):
-    """Open figures on one page from disk; in the end nothing may have gone wrong there."""
-    wrong, contexts = [], []
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """One tab for every kind of browser that is asked for: to open one takes longer than a test."""
+    opened = {}
 
-    def open_page(*shown, width=800, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
-        tab.on("console", lambda line: line.type == "error" and wrong.append(line.text))
-        tab.on("request", lambda request: requested.append(request.url))
-        path = tmp_path / f"{len(contexts)}.html"
+    def tab_of(**options):
+        key = tuple(options.items())
+        if key not in opened:
+            opened[key] = browser.new_context(**options).new_page()
+        return opened[key]
+
+    yield tab_of
+    for tab in opened.values():
+        tab.context.close()
+
+
+@pytest.fixture
+def visit(tabs, tmp_path):
+    """Open figures on one page from disk; in the end nothing may have gone wrong there."""
+    wrong, visited = [], []
+    listeners = {
+        "pageerror": lambda error: wrong.append(f"script error: {error}"),
+        "console": lambda line: line.type == "error" and wrong.append(line.text),
+        "request": lambda request: requested.append(request.url),
+    }
+
+    usual = {"media": "screen", "color_scheme": "light", "reduced_motion": "no-preference"}
+
+    def open_page(*shown, width=800, java_script_enabled=True, has_touch=False, **media):
+        tab = tabs(java_script_enabled=java_script_enabled, has_touch=has_touch)
+        if tab not in visited:
+            visited.append(tab)
+            for event, listener in listeners.items():
+                tab.on(event, listener)
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(**usual | media)
+        path = tmp_path / "page.html"
         shown[0].save(path)
         more = "".join(figure.html for figure in shown[1:])
         path.write_text(path.read_text().replace("</main>", f"{more}</main>"))
@@ -263,8 +287,11 @@ def visit(browser, tmp_path):
     requested = []
     yield open_page
     wrong += [url[:60] for url in requested if not url.startswith(("file:", "data:"))]
-    for context in contexts:
-        context.close()
+    for tab in visited:
+        tab.mouse.move(0, 0)
+        tab.goto("about:blank")
+        for event, listener in listeners.items():
+            tab.remove_listener(event, listener)
     assert not wrong
 
 
