@@ -4,7 +4,6 @@
 be vectorised over replicates. What a sweep cannot train is refused here, by name.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from vae_notes._keras import all_layers, keras, ops, tf
 from vae_notes._noise import reparameterised
+from vae_notes._xla import supports_xla
 from vae_notes.likelihoods import Likelihood
 from vae_notes.model import VAE
 from vae_notes.objective import Objective, weighted_loss
@@ -152,54 +152,51 @@ def check_builder(build: Builder, seed: int, data_shape: Sequence[int]) -> VAE:
 
 
 def can_be_stacked(build: Builder, data_shape: Sequence[int]) -> bool:
-    """Whether replicates can be stacked; layers that cannot even be compiled are named."""
+    """Whether replicates can be stacked; layers of which no program can be made are named."""
     replicate = Replicate(build, data_shape, Objective().likelihood)
     halves = replicate.vae.encoder, replicate.vae.decoder
-    layers = [
-        (layer, layer.input)
-        for half in halves
-        for layer in (half.layers if getattr(half, "inputs", None) else [])
-        if not isinstance(layer, keras.layers.InputLayer)
-    ]
-    stuck = [layer.name for layer, _ in layers if not layer.supports_jit]
     x, z = tf.zeros((2, 1, *data_shape)), tf.zeros((2, 1, replicate.vae.latent_dim))
     variables = [stacked([halves] * 2, kind) for kind in KINDS]
-    if not stuck and _works(replicate.train, False, *variables, x, z, tf.ones(2), tf.ones(2)):
+    arguments = *variables, x, z, tf.ones(2), tf.ones(2)
+    if supports_xla(replicate.vae) and _traces(vectorised(replicate.train), *arguments):
         return True
-    for layer, tensors in layers:
-        inputs = tf.nest.map_structure(lambda t: tf.zeros((2, 1, *t.shape[1:]), t.dtype), tensors)
-        arguments = [stacked([[layer]] * 2, kind) for kind in KINDS]
-        alone = functools.partial(_layer_gradient, layer)
-        if not any(_works(alone, compiled, *arguments, inputs) for compiled in (False, True)):
-            stuck.append(layer.name)
-    if stuck:
+    if not _traces(replicate.train, *tf.nest.map_structure(lambda t: t[0], arguments)):
+        stuck = [layer.name for half in halves for layer in _layers(half) if not _trains(layer)]
         raise ValueError(
-            f"TensorFlow can neither vectorise nor compile {', '.join(dict.fromkeys(stuck))}: "
-            f"replace these layers, or train the replicates one by one with VAE.fit."
+            f"TensorFlow can make no program of {', '.join(dict.fromkeys(stuck)) or 'these models'}"
+            f": replace these layers, or train the replicates one by one with VAE.fit."
         )
     return False
 
 
-def _layer_gradient(layer: Any, weights: Any, frozen: Any, inputs: Any) -> tuple[Any, Any]:
-    with tf.GradientTape() as tape:
-        tape.watch((weights, inputs))
-        outputs, _ = stateless(layer, weights, frozen, inputs, training=True)
-        total = sum(tf.reduce_sum(t) for t in tf.nest.flatten(outputs))
-    return outputs, tape.gradient(total, (weights, inputs))
+def _layers(half: Any) -> list[Any]:
+    """The layers of a functional model; others do not say what goes into a layer."""
+    layers = half.layers if getattr(half, "inputs", None) else []
+    return [layer for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
-def _works(function: Callable[..., Any], compiled: bool, *arguments: Any) -> bool:
-    """Whether a function of one replicate can be vectorised or, alone, compiled."""
+def _trains(layer: Any) -> bool:
+    """Whether a program can be made of a layer and its gradient."""
+    inputs = tf.nest.map_structure(lambda t: tf.zeros((1, *t.shape[1:]), t.dtype), layer.input)
+    weights, frozen = ([v.value for v in getattr(layer, kind)] for kind in KINDS)
+
+    def gradient(weights, frozen, inputs):
+        with tf.GradientTape() as tape:
+            tape.watch((weights, inputs))
+            outputs, _ = stateless(layer, weights, frozen, inputs, training=True)
+            total = sum(tf.reduce_sum(t) for t in tf.nest.flatten(outputs))
+        return outputs, tape.gradient(total, (weights, inputs))
+
+    return _traces(gradient, weights, frozen, inputs)
+
+
+def _traces(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a program can be made of a function."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("FATAL")  # a page of traces for each layer that cannot
     try:
-        if compiled:
-            alone = tf.nest.map_structure(lambda t: t[0], arguments)
-            tf.function(function, jit_compile=True, autograph=False)(*alone)
-        else:
-            mapped = tf.function(vectorised(function), autograph=False)
-            mapped.get_concrete_function(*arguments)
+        tf.function(function, autograph=False).get_concrete_function(*arguments)
     except Exception:  # of many kinds, from the depths of TensorFlow
         return False
     finally:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vae_notes._builders import KINDS, Builder, Replicate, built, stacked, vectorised
 from vae_notes._keras import tf
 from vae_notes._noise import batch_order, standard_normal
+from vae_notes._xla import Compiled, supports_xla
 from vae_notes.likelihoods import Likelihood
 
 __all__ = ["Block", "Program", "Training", "Work", "processors"]
@@ -68,9 +69,7 @@ class Program:
         self.x = tf.constant(work.x)
         self.held_out = None if work.held_out is None else tf.constant(work.held_out)
         self.replicate = Replicate(work.build, work.x.shape[1:], likelihood)
-        # traced here and once, so that threads only run it
-        function = tf.function(self._epochs, jit_compile=True, autograph=False)
-        self.run = function.get_concrete_function(
+        signature = (
             self.x,
             self.held_out,
             tf.TensorSpec((), tf.int32),
@@ -81,6 +80,9 @@ class Program:
             tf.TensorSpec((width, self.chunk), tf.float32),
             *tf.nest.map_structure(tf.TensorSpec.from_tensor, self.start([0] * width)),
         )
+        asked = "auto" if supports_xla(self.replicate.vae) else False
+        # traced here and once, so that threads only run it
+        self.run = Compiled(self._epochs, signature, asked)
 
     def start(self, seeds: Sequence[int]) -> list[Any]:
         """Step, weights, layers' states and Adam's moments of each replicate, stacked."""

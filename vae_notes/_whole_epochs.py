@@ -7,14 +7,14 @@ own, and count steps.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from vae_notes._keras import all_layers, keras, running, tf, without_cached_data
+from vae_notes._keras import keras, running, tf, without_cached_data
 from vae_notes._noise import batch_order
+from vae_notes._xla import Compiled, supports_xla
 
 __all__ = ["WholeEpochs"]
 
@@ -40,6 +40,15 @@ class WholeEpochs(keras.Model):
         super().compile(optimizer=optimizer, **kwargs)
         self.jit_asked = kwargs.get("jit_compile", "auto")
         self.compiled_epochs: dict[str, _WholeEpoch] = {}
+
+    @property
+    def uses_xla(self) -> dict[str, bool]:
+        """Whether ``fit`` ("train") and ``evaluate`` ("test") last ran a program of XLA's.
+
+        Ask ``compile`` for the other with ``jit_compile=True`` or ``False``.
+        """
+        programs = self.compiled_epochs.items()
+        return {key.partition("_")[0]: program.xla for key, program in programs}
 
     def fit(
         self,
@@ -123,38 +132,20 @@ class WholeEpochs(keras.Model):
     def _whole_epoch(self, step: Callable[..., Any], x: np.ndarray, batch_size: int) -> Any:
         key = f"{step.__name__} {x.shape} {batch_size}"
         if key not in self.compiled_epochs:
-            asked = self.jit_asked if _supports_xla(self) else False
+            asked = self.jit_asked if supports_xla(self) else False
             self.compiled_epochs[key] = _WholeEpoch(step, x, batch_size, asked)
         return self.compiled_epochs[key]
 
 
-class _WholeEpoch:
-    """A function of (x, order) that takes one ``step`` for each batch and gives the last logs.
-
-    ``jit_compile`` says whether with XLA; "auto" is yes, unless XLA refuses.
-    """
+class _WholeEpoch(Compiled):
+    """A function of (x, order) that takes one ``step`` for each batch and gives the last logs."""
 
     def __init__(
         self, step: Callable[..., Any], x: np.ndarray, batch_size: int, jit_compile: bool | str
     ) -> None:
-        self.step, self.batch_size, self.jit_compile = step, batch_size, jit_compile
-        self.signature = tf.TensorSpec(x.shape, x.dtype), tf.TensorSpec((len(x),), tf.int32)
-        self.function = self._traced(bool(jit_compile))
-
-    def __call__(self, x: Any, order: Any) -> Any:
-        try:
-            return self.function(x, order)
-        except tf.errors.InvalidArgumentError:
-            if self.jit_compile != "auto":
-                raise
-        # XLA refused before it did anything, so this is the first time that the steps are taken
-        self.jit_compile = False
-        self.function = self._traced(False)
-        return self.function(x, order)
-
-    def _traced(self, jit_compile: bool) -> Any:
-        function = tf.function(self._epoch, jit_compile=jit_compile, autograph=False)
-        return function.get_concrete_function(*self.signature)
+        self.step, self.batch_size = step, batch_size
+        signature = tf.TensorSpec(x.shape, x.dtype), tf.TensorSpec((len(x),), tf.int32)
+        super().__init__(self._epoch, signature, jit_compile)
 
     def _epoch(self, x: Any, order: Any) -> Any:
         steps = (x.shape[0] - 1) // self.batch_size  # and one more, which gives the logs
@@ -189,12 +180,6 @@ def _batches(x: np.ndarray, order: Callable[[], np.ndarray], batch_size: int) ->
     steps = math.ceil(len(x) / batch_size)
     indices = indices.apply(tf.data.experimental.assert_cardinality(steps))
     return indices.map(lambda i: tf.gather(x, i)).with_options(options)
-
-
-def _supports_xla(model: Any) -> bool:
-    """Whether no layer says that XLA cannot compile it; on a Mac's GPU it compiles nothing."""
-    metal = sys.platform == "darwin" and tf.config.list_physical_devices("GPU")
-    return not metal and all(layer.supports_jit for layer in all_layers(model))
 
 
 def _split(x: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
