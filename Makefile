@@ -71,7 +71,7 @@ clean:  ## remove what was built; the environment stays
 	@find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ruff_cache -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # The package in an environment of its own, then the tools of its tests, which may move none of its versions.
-TOOLS := pytest pytest-xdist hypothesis distributed
+TOOLS := pytest pytest-xdist hypothesis distributed pandas plotnine statsmodels
 define tested_with
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv/$(1) \
 		&& $(BIN)/uv pip install -q --python .venv/$(1) --resolution $(2) . \
