@@ -176,6 +176,11 @@ class Gaussian(Likelihood):
     .. math:: \ln p(x|z) = -\frac{R}{2 \sigma^2} - \frac{N}{2} \ln(2 \pi \sigma^2), \quad
               R = \sum_i (x_i - \hat x_i)^2, \quad \sigma^2 = \beta / 2
 
+    Attributes
+    ----------
+    name, support, activation
+        "gaussian"; all numbers; "linear".
+
     References
     ----------
     Lucas et al. (2019), section 4.
@@ -226,6 +231,11 @@ class Bernoulli(Likelihood):
     decoder with noise variance :math:`\beta` for the data in Bernoulli units,
 
     .. math:: \tilde x_i = (x_i - p_i) / \sqrt{p_i (1 - p_i)} .
+
+    Attributes
+    ----------
+    name, support, activation
+        "bernoulli"; 0 to 1; "sigmoid".
 
     References
     ----------
@@ -292,6 +302,10 @@ def get(likelihood: str | dict[str, Any] | Likelihood) -> Likelihood:
     ------
     ValueError
         If there is none of this name.
+
+    References
+    ----------
+    Taught in chapter 4, *Sum or mean?*, section *Cross-entropy*.
 
     Examples
     --------

@@ -11,9 +11,8 @@ import inspect
 import itertools
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import yaml
 from docutils.statemachine import StringList
@@ -21,6 +20,7 @@ from sphinx.ext.autosummary import Autosummary
 from sphinx.util.docutils import SphinxDirective
 
 import vae_notes
+from vae_notes import _keras
 
 BOOK = Path(__file__).resolve().parent.parent
 API = BOOK / "api"
@@ -37,9 +37,8 @@ def without_tensorflow():
     To import TensorFlow takes as long as to build all other pages. With
     sphinx.ext.autodoc.mock in its place, classes lose their signatures.
     """
-    module = ModuleType("vae_notes._keras")
-    module.ops = module.tf = SimpleNamespace()
-    module.keras = SimpleNamespace(
+    _keras.ops = _keras.tf = SimpleNamespace()
+    _keras.keras = SimpleNamespace(
         Model=object,
         layers=SimpleNamespace(Layer=object),
         callbacks=SimpleNamespace(Callback=object),
@@ -47,7 +46,6 @@ def without_tensorflow():
             register_keras_serializable=lambda package: lambda of: of
         ),
     )
-    sys.modules.setdefault(module.__name__, module)
 
 
 @functools.cache

@@ -78,7 +78,8 @@ def test_a_circle_would_be_found(code):
 
 def test_where_the_engine_stands():
     """Whole epochs are run for any Keras model; they know nothing of a VAE."""
-    assert graph(SOURCES)["_whole_epochs"] == {"_keras", "_noise"}
+    assert graph(SOURCES)["_whole_epochs"] == {"_keras", "_noise", "_xla"}
+    assert graph(SOURCES)["_xla"] == {"_keras"}
     assert "sweep" not in graph(SOURCES)["runs"] and "recipes" in graph(SOURCES)["runs"]
 
 
