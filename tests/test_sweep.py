@@ -1,13 +1,13 @@
 import functools
 import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sweeps import BUILD, HELD_OUT, RECIPES, SWEEP, X, assert_same_history, pretend
 
 from vae_notes import VAE, KLAnnealing, Objective, _replicates, data, networks, schedules
 from vae_notes._keras import keras, tf
@@ -15,19 +15,6 @@ from vae_notes._noise import batch_order, standard_normal
 from vae_notes.likelihoods import Gaussian
 from vae_notes.recipes import Recipe
 from vae_notes.sweep import Plan, _in_blocks, _width, sweep
-
-DIGITS = data.digits()
-X, HELD_OUT = DIGITS[:147], DIGITS[1000:1045]  # the last batches have 19 and 13 examples
-BUILD = functools.partial(networks.dense, 64, 3, (8,))
-RECIPES = [
-    Recipe("plain"),
-    Recipe("mean", Objective("mean", "mean")),
-    Recipe("annealed", Objective(kl_weight=4.0), schedules.linear(0, 2), 3e-3),
-    Recipe("stepped", Objective("sum", "mean"), lambda epoch: 0.5 if epoch < 1 else 1.0),
-    Recipe("bernoulli", Objective(likelihood="bernoulli"), schedules.cyclical(2)),
-]
-SWEEP = dict(epochs=3, batch_size=32, validation_data=HELD_OUT)
-SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +29,6 @@ def fit(build, recipe, seed, x, validation_data=None, epochs=3, **kwargs):
     callbacks = [KLAnnealing(recipe.schedule)]
     options = dict(epochs=epochs, batch_size=32, verbose=0, callbacks=callbacks)
     return vae, vae.fit(x, validation_data=validation_data, **options).history
-
-
-def assert_same_history(run, history, rtol=1e-5):
-    assert set(run.history) == set(history)
-    for metric, values in history.items():
-        assert_allclose(run.history[metric], values, rtol=rtol, err_msg=metric)
 
 
 # A replicate is a run of fit, whatever its company
@@ -230,126 +211,6 @@ def test_progress(capsys, monkeypatch):
     for progress in (True, False):
         sweep(BUILD, RECIPES[:1], X, epochs=3, seeds=[0], progress=progress)
         assert ("3/3" in capsys.readouterr().out) == progress
-
-
-def pretend(self, work, likelihood, width):
-    """A program that trains nothing."""
-    self.x, self.build, self.width, self.chunk = work.x, work.build, width, 1
-    self.held_out = None
-    self.run = lambda x, held_out, count, o, s, r, w, k, *state: (state, tf.ones((1, width, 2)))
-
-
-# Elsewhere
-
-
-@pytest.mark.parametrize("engine", ["processes", "dask"])
-def test_executors(runs, engine):
-    """Two blocks in other processes give what one process gives."""
-    with ProcessPoolExecutor(2, SPAWN) if engine == "processes" else Dask() as executor:
-        there = sweep(BUILD, RECIPES[1:3], X, seeds=[0, 1, 2], executor=executor, **SWEEP)
-    assert len(there) == 6
-    for run in there:
-        assert_same_history(run, runs[run.recipe.name, run.seed].history)
-
-
-class Dask:
-    """A local cluster's executor, as a context."""
-
-    def __enter__(self):
-        from distributed import Client, LocalCluster
-
-        self.cluster = LocalCluster(
-            n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs=50
-        )
-        self.client = Client(self.cluster)
-        return self.client.get_executor()
-
-    def __exit__(self, *_):
-        self.client.close()
-        self.cluster.close()
-
-
-def deadly(seed):
-    """Ends the process that builds seed 1, unless it is the one that runs the tests."""
-    if seed == 1 and multiprocessing.parent_process() is not None:
-        os._exit(1)
-    return BUILD(seed=seed)
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    """A block a replicate."""
-    monkeypatch.setattr("vae_notes.sweep.BLOCK_BYTES", 1)
-
-
-def test_a_worker_compiles_once(narrow, monkeypatch):
-    compiled, init = [], pretend
-
-    def counted(self, *arguments):
-        compiled.append(arguments)
-        init(self, *arguments)
-
-    monkeypatch.setattr(_replicates.Program, "__init__", counted)
-    for _ in range(2):  # sweeps
-        with ThreadPoolExecutor(1) as executor:
-            sweep(BUILD, RECIPES[:1], X, epochs=1, seeds=[0, 1, 2], executor=executor)
-    assert len(compiled) == 2
-
-
-def test_a_worker_that_dies(narrow, runs):
-    with ProcessPoolExecutor(1, mp_context=SPAWN) as executor:
-        with pytest.warns(
-            UserWarning, match=r"2 of 3 replicates were not trained: recipe 'plain', seed 1"
-        ):
-            kept = sweep(deadly, RECIPES[:1], X, seeds=[0, 1, 2], executor=executor, **SWEEP)
-    assert set(kept.failed) == {("plain", 1), ("plain", 2)}
-    assert_same_history(kept["plain", 0], runs["plain", 0].history)
-    assert np.isnan(kept.curves("loss")["plain"]).all(axis=1).tolist() == [False, True, True]
-    with pytest.raises(KeyError, match="recipe 'plain', seed 1 was not trained"):
-        kept["plain", 1]
-
-
-class Frail(ThreadPoolExecutor):
-    """Does one job, then raises an error."""
-
-    def __init__(self, error):
-        super().__init__(1)
-        self.error, self.first = error, None
-
-    def submit(self, *job):
-        if self.first is not None:
-            self.first.result()
-            raise self.error
-        self.first = super().submit(*job)
-        return self.first
-
-
-@pytest.mark.parametrize(
-    "error, reason",
-    [
-        (RuntimeError("the network is gone"), "the network is gone"),
-        (KeyboardInterrupt(), "the sweep was interrupted"),
-    ],
-)
-def test_an_executor_that_stops(error, reason, narrow, monkeypatch):
-    monkeypatch.setattr(_replicates.Program, "__init__", pretend)
-    with Frail(error) as executor, pytest.warns(UserWarning, match=rf"seed 1 .{reason}.; recipe"):
-        kept = sweep(BUILD, RECIPES[:1], X, epochs=1, seeds=[0, 1, 2], executor=executor)
-    assert list(kept.runs) == [("plain", 0)]
-    assert set(kept.failed) == {("plain", 1), ("plain", 2)}
-
-
-def failing(*_):
-    raise OSError("no space left.")
-
-
-def test_nothing_trained(monkeypatch):
-    monkeypatch.setattr("vae_notes.sweep._train_one", failing)
-    with (
-        ThreadPoolExecutor() as executor,
-        pytest.raises(RuntimeError, match=r"No .*: no space left\.$"),
-    ):
-        sweep(BUILD, RECIPES[:1], X, epochs=1, executor=executor)
 
 
 # Blocks

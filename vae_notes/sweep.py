@@ -85,7 +85,7 @@ def sweep(
     ValueError
         Before anything is compiled: if names or seeds repeat, the data is unusable, a batch is
         larger than the data, a schedule gives no weight, ``build`` returns shared or unseeded
-        models, or a layer can neither be vectorised nor compiled.
+        models, or TensorFlow can make no program of a layer.
     RuntimeError
         If an executor finished no replicate at all.
 
