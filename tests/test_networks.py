@@ -159,9 +159,9 @@ def test_builders_are_functions_of_the_seed(build, shape, options):
 
 
 def test_all_layers_that_draw_draw_apart():
-    encoder, decoder = dense(16, 16, [16] * 100, residual=True)
+    encoder, decoder = dense(16, 16, [16] * 130, residual=True)
     kernels = [w for half in (encoder, decoder) for w in half.get_weights() if w.shape == (16, 16)]
-    assert len({w.tobytes() for w in kernels if w.any()}) == 203 and len(kernels) == 403
+    assert len({w.tobytes() for w in kernels if w.any()}) == 263 and len(kernels) == 523
 
 
 # Every size
@@ -194,19 +194,20 @@ def test_images_come_back_in_their_size(shape, filters, options):
 )
 @settings(max_examples=25)
 def test_any_size_comes_back_and_its_halves_mirror(halvings, extra, channels, residual):
-    """Down from the smallest that is allowed; the decoder passes the encoder's sizes, reversed."""
+    """From the smallest that is allowed on; both pass through the same sizes and channels."""
     height, width = (2 ** (halvings - 1) + 1 + n for n in extra)
-    filters = (2,) * halvings
+    filters = tuple(range(2, 2 + halvings))
     for build, shape in ((convolutional, (height, width, channels)), (series, (height, channels))):
         arguments = (shape,) if build is convolutional else shape
         encoder, decoder = build(*arguments, 2, filters, residual=residual)
-        down = [of.output.shape[1:-1] for of in encoder.layers if len(of.output.shape) > 2]
-        up = [of.output.shape[1:-1] for of in decoder.layers if len(of.output.shape) > 2]
         assert decoder.output_shape[1:] == shape
-        expected = [tuple(math.ceil(n / 2**i) for n in shape[:-1]) for i in range(halvings + 1)]
-        assert list(dict.fromkeys(down)) == expected
-        if not residual:  # whose path around is cut when it has been doubled
-            assert list(dict.fromkeys(up)) == expected[::-1]
+        sizes = [tuple(math.ceil(n / 2**i) for n in shape[:-1]) for i in range(halvings + 1)]
+        expected = [(*size, count) for size, count in zip(sizes, (channels, *filters), strict=True)]
+        down = [of.output.shape[1:] for of in encoder.layers if len(of.output.shape) > 2]
+        up = [of.output.shape[1:] for of in decoder.layers if len(of.output.shape) > 2]
+        assert set(expected) <= {*down} and set(expected) <= {*up}
+        if not residual:
+            assert down == expected
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (8, 9), (5,), (6,)])
@@ -214,12 +215,12 @@ def test_a_doubling_is_the_mirror_of_a_halving(size):
     """With one kernel, <conv x, y> = <x, doubling y>: nothing is shifted or cut on one side."""
     half = networks._Half(iter(range(9)), "relu", False, False)
     conv = half.conv("Conv{}D", size, 3)
-    doubling = half.doubling(2, size)
     x = normal(4, *size, 2)
     small = conv(x)
+    y = keras.Input(small.shape[1:])
+    doubling = keras.Model(y, half.doubling(2, size, use_bias=False)(y))
+    doubling.set_weights([conv.kernel])
     y = normal(*small.shape, seed=1)
-    doubling.build(y.shape)
-    doubling.kernel.assign(conv.kernel)
     assert_allclose(ops.sum(small * y), ops.sum(x * doubling(y)), rtol=1e-4)
 
 
@@ -263,14 +264,16 @@ def test_a_network_of_blocks_begins_linear(build, shape, options):
 
 def test_the_path_around_passes_by_no_pixel():
     """Each pixel is read by an encoder that is its paths alone; a decoder's paths write each."""
-    encoder, decoder = convolutional((6, 7, 1), 8, (4, 4, 4), residual=True)
-    pixels = np.eye(42, dtype=np.float32).reshape(42, 6, 7, 1)
+    encoder, decoder = convolutional((10, 11, 1), 8, (4, 4, 4), residual=True)
+    pixels = np.eye(110, dtype=np.float32).reshape(110, 10, 11, 1)
     moved = np.abs(encoder(pixels)[0] - encoder(0 * pixels)[0]).max(axis=1)
     assert moved.min() > 0.01 * moved.max()
-    *_, block, _ = decoder.layers
+    *_, block = [of for of in decoder.layers if isinstance(of, keras.layers.Add)]
     written = keras.Model(decoder.input, block.output)(normal(5, 8))
-    assert written.shape == (5, 3, 4, 4)
+    assert written.shape == (5, 5, 6, 4)
     assert np.abs(written).max(axis=(0, 3)).min() > 0
+    assert_array_equal(written[:, 0], written[:, 3])  # 2 rows become 3 and 5: a b, a a b, a a a a b
+    assert np.abs(written[:, 3] - written[:, 4]).max() > 0.01
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -303,12 +306,11 @@ def test_in_use_an_example_does_not_see_the_others():
 
 
 def test_the_averages_keep_up_with_training():
-    """On the data of training, evaluate is near to what fit reports of the last epoch."""
+    """On the data of training, evaluate is no worse than what fit reports of the last epoch."""
     vae = VAE(*dense(64, 3, (16,), **BOTH))
     vae.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
-    history = vae.fit(X, epochs=15, batch_size=16, verbose=0).history
-    reached = vae.evaluate(X, verbose=0, return_dict=True)["loss"]
-    assert reached == pytest.approx(history["loss"][-1], rel=0.1)
+    history = vae.fit(X, epochs=4, batch_size=8, verbose=0).history
+    assert vae.evaluate(X, verbose=0, return_dict=True)["loss"] < 1.05 * history["loss"][-1]
 
 
 # Each kind learns and can be kept

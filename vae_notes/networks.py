@@ -111,8 +111,9 @@ def convolutional(
 ) -> tuple[keras.Model, keras.Model]:
     """A convolutional encoder and the decoder that mirrors it, for images of any size.
 
-    A halving leaves the larger half of an odd size; the decoder's transposed convolution comes back
-    from there to the same size, so that 28 pixels become 14, 7, 4 and 7, 14, 28.
+    A halving leaves the larger half of an odd size. Coming back, the decoder doubles and crops, so
+    that each of its transposed convolutions is the mirror of a convolution of the encoder: 28
+    pixels become 14, 7 and 4, and then 7, 14 and 28 again.
 
     A residual block has a second convolution, of stride 1, and a path around both that no
     activation interrupts: in the encoder the means of 2 x 2 pixels and a 1 x 1 convolution, in the
@@ -607,13 +608,13 @@ class _Half:
         options = {"strides": 2, "padding": "same", "kernel_initializer": self._glorot()}
         return _of_rank(kind, size)(filters, width, **{**options, **kwargs})
 
-    def doubling(self, filters: int, to: Sequence[int], **kwargs: Any) -> keras.Layer:
+    def doubling(self, filters: int, to: Sequence[int], **kwargs: Any) -> Callable[[Any], Any]:
         """A transposed convolution to a size: the mirror of the convolution that halves it."""
-        if any(n % 2 for n in to):  # of n Keras makes 2 n, or 2 n - 1 and the padding it is told
-            kwargs["output_padding"] = tuple(1 - n % 2 for n in to)
-        return self.conv("Conv{}DTranspose", to, filters, **kwargs)
+        conv = self.conv("Conv{}DTranspose", to, filters, **kwargs)
+        # not output_padding, which Keras 3.11 forgets in a file
+        return lambda h: _cropped(conv(h), [(n % 2, 0) for n in to])
 
-    def activated(self, linear: Callable[..., keras.Layer], h: Any) -> Any:
+    def activated(self, linear: Callable[..., Callable[[Any], Any]], h: Any) -> Any:
         """A hidden layer: the linear map, the normalisation if there is one, the activation."""
         if not self.batch_normalisation:
             return linear(activation=self.activation)(h)
@@ -647,17 +648,21 @@ class _Half:
         if not self.residual:
             return hidden
         around = conv(width=1, use_bias=False)(h)
-        around = _of_rank("UpSampling{}D", to)(2)(around)
-        if around.shape != hidden.shape:
-            cut = [(0, n % 2) for n in to]
-            around = _of_rank("Cropping{}D", to)(cut if len(cut) > 1 else cut[0])(around)
+        around = _cropped(_of_rank("UpSampling{}D", to)(2)(around), [(0, n % 2) for n in to])
         return keras.layers.Add()([around, conv(**LAST)(hidden)])
 
     def _glorot(self) -> keras.Initializer:
         return keras.initializers.GlorotUniform(seed=next(self.seeds))
 
 
-def _of_rank(kind: str, size: Sequence[int]) -> Any:
+def _cropped(h: Any, cut: Sequence[tuple[int, int]]) -> Any:
+    """Without so many at the beginning and the end of each axis of images or series."""
+    if not any(map(any, cut)):
+        return h
+    return _of_rank("Cropping{}D", cut)(cut if len(cut) > 1 else cut[0])(h)
+
+
+def _of_rank(kind: str, size: Sequence[Any]) -> Any:
     """Keras's layer for one or two dimensions, such as Conv2D of "Conv{}D"."""
     return getattr(keras.layers, kind.format(len(size)))
 
