@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from vae_notes import Objective, data
+from vae_notes import Objective, _passes, data, theory
 from vae_notes.audit import audit
 from vae_notes.networks import dense
 from vae_notes.recipes import Recipe
@@ -143,6 +143,48 @@ def test_bernoulli_vaes_collapse_above_the_threshold_and_not_below():
     runs = sweep(functools.partial(dense, 4, 2, hidden=()), recipes, x, epochs=60, seeds=[0, 1])
     assert np.all(runs.active_units["0.5"] >= 1)
     assert np.all(runs.active_units["1.5"] == 0)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+@pytest.mark.parametrize("limit", [2**22, 1000])
+def test_a_generator_is_audited_as_the_array(likelihood, limit, monkeypatch):
+    monkeypatch.setattr(_passes, "LARGE", limit)
+    x, objective = shades(), Objective("mean", "sum", 0.01, likelihood)
+    batches = (x[i : i + 70] for i in range(0, len(x), 70))
+    found, expected = audit(objective, 5, 2, batches), audit(objective, 5, 2, x)
+    assert str(found) == str(expected)
+    assert found.largest_eigenvalue == expected.largest_eigenvalue
+    monkeypatch.setattr(_passes, "LARGE", 2**22)
+    whole = audit(objective, 5, 2, x).largest_eigenvalue
+    assert found.largest_eigenvalue == pytest.approx(whole, rel=1e-9)
+
+
+def test_an_audit_of_moments_and_of_a_spectrum():
+    x = shades()
+    moments = theory.Moments()
+    moments.update(x)
+    for likelihood in ("gaussian", "bernoulli"):
+        objective = Objective(likelihood=likelihood)
+        expected = audit(objective, 5, 2, x).largest_eigenvalue
+        found = audit(objective, 5, 2, moments).largest_eigenvalue
+        assert found == pytest.approx(expected, rel=1e-9)
+    part = theory.spectrum(x, leading=2)
+    assert str(audit(Objective(), 5, 2, part)) == str(audit(Objective(), 5, 2, x))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_another_dimension_is_refused_before_the_pass(likelihood, monkeypatch):
+    monkeypatch.setattr(_passes, "LARGE", 1000)
+    batches = (np.full((10, 50), 0.5) for _ in range(10**9))
+    with pytest.raises(ValueError, match="The data have 50 values each and data_dim is 64"):
+        audit(Objective(likelihood=likelihood), 64, 8, batches)
+
+
+def test_data_outside_the_support_are_refused_in_any_block(monkeypatch):
+    monkeypatch.setattr(_passes, "LARGE", 1000)
+    batches = (np.full((300, 5), value) for value in (0.5, 0.5, 1.5))
+    with pytest.raises(ValueError, match=r"The data range from 1\.5 to"):
+        audit(Objective(likelihood="bernoulli"), 5, 2, batches)
 
 
 def test_bernoulli_has_no_noise_variance():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from vae_notes import VAE, Objective, data, diagnose, theory
-from vae_notes.diagnosis import mutual_information
+from vae_notes import VAE, Objective, _passes, data, diagnose, theory
+from vae_notes._keras import tf
+from vae_notes.diagnosis import _Seen, mutual_information
 from vae_notes.networks import dense_decoder, dense_encoder
 
 EIGENVALUES = [4.0, 2.0, 1.0, 0.2, 0.1]
@@ -85,7 +86,112 @@ def test_a_vae_and_its_functions_give_the_same_report():
     assert whole.elbo == pytest.approx(logs["elbo"], rel=0.02)
 
 
+# What does not fit into memory
+
+
+def fields(report):
+    return vars(report) | {"predicted": None} | vars(report.predicted)
+
+
+@pytest.mark.parametrize("limit", [2**22, 3000])
+def test_a_source_gives_the_report_of_the_array(limit, monkeypatch):
+    monkeypatch.setattr(_passes, "LARGE", limit)
+    x = data.linear_gaussian(EIGENVALUES, count=2500, seed=1)
+    objective = Objective()
+    encode, decode = optimal(objective)
+    arguments = dict(decode=decode, objective=objective)
+    expected = diagnose(encode, x, **arguments)
+    sources = {
+        "generator": (x[i : i + 70] for i in range(0, len(x), 70)),
+        "dataset": tf.data.Dataset.from_tensor_slices((x, x[:, 0])).batch(64),
+    }
+    for name, source in sources.items():
+        found = diagnose(encode, source, **arguments)
+        for field, value in fields(expected).items():
+            np.testing.assert_array_equal(fields(found)[field], value, err_msg=f"{name} {field}")
+    spectrum = theory.spectrum(x, leading=4)
+    assert diagnose(encode, x, spectrum=spectrum, **arguments).predicted.kl == pytest.approx(
+        expected.predicted.kl, rel=1e-9
+    )
+
+
+def test_block_by_block_is_what_all_at_once_is(monkeypatch):
+    x = data.linear_gaussian(EIGENVALUES, count=2500, seed=1) + 2
+    x = x[np.argsort(x[:, 0])]  # so that blocks differ
+    objective = Objective()
+    encode, decode = optimal(objective)
+    arguments = dict(decode=decode, objective=objective)
+    whole = diagnose(encode, x, **arguments)
+    monkeypatch.setattr(_passes, "LARGE", 3000)
+    sizes = []
+
+    def watched(block):
+        sizes.append(len(block))
+        return encode(block)
+
+    blocks = diagnose(watched, iter(np.array_split(x, 9)), **arguments)
+    assert sizes == [600, 600, 600, 600, 100]
+    np.testing.assert_allclose(blocks.kl_per_unit, whole.kl_per_unit, rtol=1e-6)
+    np.testing.assert_allclose(blocks.z_mean_variance, whole.z_mean_variance, rtol=1e-9)
+    assert blocks.predicted.elbo == pytest.approx(whole.predicted.elbo, rel=1e-9)
+    # other draws of the noise, another sample of the examples
+    assert blocks.elbo == pytest.approx(whole.elbo, abs=0.03)
+    assert blocks.mutual_information == pytest.approx(whole.mutual_information, abs=0.15)
+    assert blocks.mutual_information_ceiling == whole.mutual_information_ceiling
+
+
+def test_every_example_is_as_likely_in_the_sample():
+    counts = np.zeros(3000)
+    for seed in range(60):
+        seen = _Seen(None, None, 1, seed)
+        for rows in np.array_split(np.arange(3000.0)[:, None], 7):
+            seen.take(rows, rows, 0 * rows)
+        index, _ = seen.sample()
+        assert len(index) == len(np.unique(index)) == 1024
+        counts[index[:, 0].astype(int)] += 1
+    expected = 60 * 1024 / 3000
+    by_block = np.array([part.mean() for part in np.array_split(counts, 7)])
+    np.testing.assert_allclose(by_block, expected, rtol=0.05)
+    assert counts.var() == pytest.approx(expected * (1 - 1024 / 3000), rel=0.2)
+
+
+def test_a_vae_is_diagnosed_from_a_dataset():
+    x = data.digits()[:200]
+    vae = VAE(dense_encoder(64, 3), dense_decoder(3, 64))
+    dataset = tf.data.Dataset.from_tensor_slices(x).batch(32)
+    assert str(diagnose(vae, dataset)) == str(diagnose(vae, x))
+    with pytest.raises(ValueError, match=r"batch 1 of the dataset has shape .32, 50. but"):
+        diagnose(vae, dataset.map(lambda x: x[:, :50]))
+    with pytest.raises(ValueError, match="the dataset repeats without end"):
+        diagnose(vae, dataset.repeat())
+    with pytest.raises(ValueError, match="the generator is empty"):
+        diagnose(vae, iter([]))
+    with pytest.raises(ValueError, match="give more data"):
+        diagnose(vae, iter([x[:1]]))
+
+
 # Mutual information
+
+
+def loop(z_mean, z_log_var, seed=0):
+    """The estimate with every density on its own, from the noise of the package."""
+    noise = np.random.default_rng([seed, 0x6E6F697365]).standard_normal(z_mean.shape)
+    std = np.exp(z_log_var / 2)
+    z = z_mean + std * noise
+    log_q = np.array([stats.norm(z_mean, std).logpdf(point).sum(axis=1) for point in z])
+    return np.mean(np.diag(log_q) - special.logsumexp(log_q, axis=1) + math.log(len(z)))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e7])
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0, 1e5])
+@pytest.mark.parametrize("log_variance", [-24.0, -8.0, 0.0])
+def test_mutual_information_loses_no_digits_to_matrix_products(offset, scale, log_variance):
+    """Far from zero, far apart or with hardly any noise, where squares cancel."""
+    random = np.random.default_rng(0)
+    z_log_var = log_variance + random.normal(size=(80, 12))
+    z_mean = offset + scale * np.exp(z_log_var / 2) * random.normal(size=(80, 12))
+    found, _ = mutual_information(z_mean, z_log_var)
+    assert found == pytest.approx(loop(z_mean, z_log_var), abs=1e-6)
 
 
 def test_mutual_information_of_a_gaussian_channel():

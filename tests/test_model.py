@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -114,6 +116,129 @@ def test_datasets_and_jit(jit_compile):
     assert_allclose(a, b, rtol=1e-5)
 
 
+def dataset(x=X, size=32):
+    return tf.data.Dataset.from_tensor_slices(x).batch(size)
+
+
+def unknown_length(x=X):
+    """Eight batches, and nobody knows before the end."""
+    signature = tf.TensorSpec((None, *x.shape[1:]), tf.float32)
+    batches = lambda: (x[i : i + 32] for i in range(0, len(x), 32))  # noqa: E731
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+
+def generator(count=None, x=X, wrap=lambda batch: batch):
+    """So many batches, round and round."""
+    for i in itertools.count() if count is None else range(count):
+        yield wrap(x[32 * (i % 8) : 32 * (i % 8 + 1)])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        unknown_length,
+        lambda: unknown_length().repeat(),
+        lambda: dataset().repeat(),
+        generator,
+        lambda: generator(24),
+        lambda: generator(24, wrap=lambda batch: (batch, batch[:, 0])),
+    ],
+)
+def test_what_does_not_fit_into_memory_trains_as_the_array(source):
+    source = source()
+    ends = isinstance(source, tf.data.Dataset) and int(source.cardinality()) == -2
+    steps = None if ends else 8
+    options = dict(epochs=3, verbose=0, steps_per_epoch=steps, validation_data=unknown_length())
+    found = small_vae().fit(source, **options).history
+    options = dict(epochs=3, verbose=0, shuffle=False, batch_size=32, validation_data=X)
+    expected = small_vae().fit(X, **options).history
+    for name in ("loss", "val_loss"):
+        assert_allclose(found[name], expected[name], rtol=1e-5)
+
+
+def test_evaluate_takes_a_generator():
+    vae = small_vae()
+    expected = vae.evaluate(X, verbose=0)
+    assert_allclose(vae.evaluate(generator(8), verbose=0), expected, rtol=1e-5)
+    assert_allclose(vae.evaluate(generator(), steps=8, verbose=0), expected, rtol=1e-5)
+    assert_allclose(vae.evaluate(unknown_length(), verbose=0), expected, rtol=1e-5)
+
+
+def nothing():
+    return unknown_length(X[:0])
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        (lambda: dataset().take(0), {}, "the dataset is empty: give at least one batch"),
+        (nothing, {}, "the dataset is empty: give at least one batch"),
+        (lambda: generator(0), {}, "the generator is empty: give at least one batch"),
+        (lambda: dataset().repeat(), {}, "repeats without end: give steps_per_epoch"),
+        (
+            lambda: generator(7),
+            {"epochs": 2, "steps_per_epoch": 5},
+            "the generator ended before steps_per_epoch=5 batches",
+        ),
+        (
+            unknown_length,
+            {"epochs": 2, "steps_per_epoch": 5},
+            "the dataset ended before steps_per_epoch=5 batches",
+        ),
+        (generator, {"epochs": 2}, "the generator can be gone through once, and there are 2"),
+        (dataset, {"steps_per_epoch": 10}, "has 8 batches, too few for steps_per_epoch=10 in 1"),
+        (dataset, {"steps_per_epoch": 5, "epochs": 2}, "too few for steps_per_epoch=5 in 2 epochs"),
+        (
+            dataset,
+            {"validation_data": generator(4), "epochs": 2},
+            "can be gone through once, .* give validation_steps",
+        ),
+        (
+            dataset,
+            {"validation_data": generator(4), "validation_steps": 5},
+            "the generator ended before steps=5",
+        ),
+        (lambda: dataset().unbatch(), {}, "which are single examples: give batches"),
+        (lambda: dataset(X[:, :50]), {}, r"batches of shape \(None, 50\), but .* \(64,\) are"),
+        (
+            lambda: generator(8, np.where(np.arange(256)[:, None] > 200, np.nan, X)),
+            {},
+            "batch 7 of the generator holds 1472 NaN values",
+        ),
+        (lambda: generator(8, X[:, :50]), {}, r"batch 1 of the generator has shape \(32, 50\)"),
+    ],
+)
+def test_bad_sources_get_one_sentence(source, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        small_vae().fit(source(), verbose=0, **options)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_evaluate_refuses_bad_sources():
+    for source, options, message in [
+        (dataset().take(0), {}, "is empty"),
+        (nothing(), {}, "is empty"),
+        (dataset().repeat(), {}, "without end: give steps"),
+        (generator(4), {"steps": 5}, "ended before steps=5"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            small_vae().evaluate(source, verbose=0, **options)
+
+
+def test_steps_that_divide_a_dataset_are_enough():
+    history = small_vae().fit(dataset(), epochs=5, steps_per_epoch=4, verbose=0).history
+    assert len(history["loss"]) == 5
+
+
+def test_what_a_generator_raises_arrives():
+    def broken():
+        yield from generator(4)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        small_vae().fit(broken(), verbose=0)
+
+
 def test_callbacks_watch_the_elbo(tmp_path):
     vae = small_vae()
     best = tmp_path / "best.keras"
@@ -192,10 +317,11 @@ def test_a_subclassed_encoder_is_built_from_the_data():
         def call(self, x):
             return self.mean(x), self.log_var(x)
 
-    vae = VAE(Encoder(), keras.Sequential([keras.layers.Dense(64)]))
-    vae.compile("adam", jit_compile=False)
-    vae.fit(X, epochs=1, verbose=0)
-    assert vae.latent_dim == 3 and vae.data_dim == 64
+    for x in (X, dataset(), generator(3)):
+        vae = VAE(Encoder(), keras.Sequential([keras.layers.Dense(64)]))
+        vae.compile("adam", jit_compile=False)
+        vae.fit(x, epochs=1, verbose=0)
+        assert vae.latent_dim == 3 and vae.data_dim == 64
 
 
 # Sampling

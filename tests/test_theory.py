@@ -1,6 +1,7 @@
 """The linear VAE in closed form, against PCA, SciPy, finite differences and its symmetries."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
-from vae_notes import data, theory
+from vae_notes import _passes, data, theory
+from vae_notes._keras import keras, tf
 
 spectra = arrays(
     np.float64,
@@ -97,6 +99,219 @@ def test_data_and_spectrum_give_the_same_answers(digits):
     for function in (theory.kl_per_unit, theory.z_mean_variance, theory.elbo):
         np.testing.assert_array_equal(function(digits, 0.3, 8), function(eigenvalues, 0.3, 8))
     assert theory.active_units(digits, 0.3, 8) == theory.active_units(eigenvalues, 0.3, 8)
+
+
+# --- large data: the leading part, and one pass -------------------------------------------------
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """From a thousand values on, data are large."""
+    for module in (_passes, theory):
+        monkeypatch.setattr(module, "LARGE", 1000)
+
+
+def eigenvalues_of(x):
+    return np.linalg.eigvalsh(np.cov(np.asarray(x, np.float64).T, bias=True))[::-1]
+
+
+DECAYS = {
+    "natural": lambda i: 10 * i**-1.5,
+    "steep": lambda i: np.exp(-i / 4.0),  # sixteen orders of magnitude in 150
+    "flat": np.ones_like,
+    "of rank 3": lambda i: 1.0 * (i <= 3),
+}
+
+
+@pytest.mark.parametrize("shape", [(500, 330), (330, 500)])
+@pytest.mark.parametrize("wanted", [1, 10, 40])  # up to 330 / 32 by Lanczos
+@pytest.mark.parametrize("decay", DECAYS)
+def test_leading_eigenvalues_are_those_of_all(shape, wanted, decay, large):
+    eigenvalues = DECAYS[decay](np.arange(1.0, shape[1] + 1))
+    x = data.linear_gaussian(eigenvalues, shape[0]) + 3
+    expected = eigenvalues_of(x)
+    found = theory.spectrum(x, leading=wanted)
+    assert len(found.leading) == (wanted if wanted <= 10 else shape[1])
+    # float32 data of rank 3 have more than three eigenvalues, all of them round-off
+    absolute = 1e-12 * expected[0]
+    kept = found.leading[:wanted]
+    np.testing.assert_allclose(kept, expected[:wanted], rtol=1e-6, atol=absolute)
+    assert found.total == pytest.approx(x.astype(float).var(axis=0).sum(), rel=1e-9)
+    pca = PCA(wanted, svd_solver="full").fit(x.astype(np.float64))
+    by_pca = pca.explained_variance_ * (len(x) - 1) / len(x)
+    np.testing.assert_allclose(kept, by_pca, rtol=1e-6, atol=absolute)
+    np.testing.assert_allclose(theory.spectrum(x), expected, rtol=1e-6, atol=absolute)
+
+
+def test_leading_eigenvalues_of_constant_data_are_zero(large):
+    found = theory.spectrum(np.full((200, 100), 0.5), leading=3)
+    assert found.leading.tolist() == [0, 0, 0] and found.total == found.rest == 0
+    assert theory.active_units(theory.spectrum(np.full((200, 100), 0.7), leading=3), 1e-6) == 0
+
+
+@given(spectra, noise_variances, latent_dims, st.integers(0, 12))
+@settings(deadline=None)
+def test_the_law_needs_the_leading_part_and_the_total(eigenvalues, noise, latent_dim, surplus):
+    eigenvalues = np.sort(eigenvalues)[::-1]
+    leading = eigenvalues[: min(latent_dim, len(eigenvalues)) + surplus]
+    part = theory.Spectrum(leading, eigenvalues.sum(), len(eigenvalues))
+    for law in (theory.kl_per_unit, theory.z_mean_variance):
+        expected = law(eigenvalues, noise, latent_dim)
+        np.testing.assert_array_equal(law(part, noise, latent_dim), expected)
+    expected = theory.predict(eigenvalues, noise, latent_dim)
+    found = theory.predict(part, noise, latent_dim)
+    assert found.active_units == expected.active_units
+    assert found.largest_eigenvalue == expected.largest_eigenvalue
+    assert found.elbo == pytest.approx(expected.elbo, rel=1e-9, abs=1e-9)
+    if latent_dim < len(eigenvalues):
+        expected = theory.maximum_likelihood_noise_variance(eigenvalues, latent_dim)
+        found = theory.maximum_likelihood_noise_variance(part, latent_dim)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-11 * eigenvalues.sum())
+
+
+def test_what_is_left_out_collapses_under_more_noise_than_the_least_of_the_leading():
+    part = theory.Spectrum([4.0, 1.0], 5.5, 7)
+    assert theory.active_units(part, 1.0) == 1  # of all seven
+    assert theory.kl_per_unit(part, 1.0, 9).shape == (9,)
+    with pytest.raises(ValueError, match=r"leading 2 of 7 .* exceeds the noise variance 0\.9"):
+        theory.kl_per_unit(part, 0.9, 3)
+    with pytest.raises(ValueError, match=r"latent_dim=3 asks for more.*leading=3"):
+        theory.maximum_likelihood_noise_variance(part, 3)
+    with pytest.raises(ValueError, match="leading 2 of 7 eigenvalues, not all"):
+        theory.spectrum(part)
+    whole = theory.Spectrum([4.0, 1.0, 0.0], 5.0, 7)
+    with pytest.raises(ValueError, match="only 2 directions"):
+        theory.maximum_likelihood_noise_variance(whole, 2)
+
+
+def in_batches(x, sizes=(1, 60, 7)):
+    """A generator of batches of uneven sizes."""
+    start = 0
+    while start < len(x):
+        for size in sizes:
+            if start < len(x):
+                yield x[start : start + size]
+            start += size
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return -(-len(self.x) // 50)
+
+    def __getitem__(self, i):
+        return (self.x[50 * i : 50 * (i + 1)],)
+
+
+def unknown_length(x):
+    signature = tf.TensorSpec((None, *x.shape[1:]), tf.float32)
+    return tf.data.Dataset.from_generator(lambda: in_batches(x), output_signature=signature)
+
+
+SOURCES = {
+    "dataset": lambda x: tf.data.Dataset.from_tensor_slices(x).batch(64),
+    "pairs": lambda x: tf.data.Dataset.from_tensor_slices((x, x[:, 0])).batch(64),
+    "unknown length": unknown_length,
+    "generator": in_batches,
+    "iterator": lambda x: iter(list(in_batches(x))),
+    "keras": Batches,
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("limit", [2**22, 1000])
+def test_a_source_gives_the_numbers_of_the_array(source, limit, digits, monkeypatch):
+    for module in (_passes, theory):
+        monkeypatch.setattr(module, "LARGE", limit)
+    x = digits[:300]
+    np.testing.assert_array_equal(theory.spectrum(source(x)), theory.spectrum(x))
+    assert theory.elbo(source(x), 0.1, 2) == theory.elbo(x, 0.1, 2)
+    expected = theory.elbo(eigenvalues_of(x), 0.1, 2)
+    assert theory.elbo(source(x), 0.1, 2) == pytest.approx(expected, rel=1e-9)
+
+
+def test_images_in_batches_are_their_pixels(digits, large):
+    images = digits[:300].reshape(-1, 8, 8, 1)
+    np.testing.assert_array_equal(
+        theory.spectrum(in_batches(images)), theory.spectrum(digits[:300])
+    )
+
+
+def test_fewer_examples_than_values_in_batches(large):
+    x = np.random.default_rng(0).normal(2.0, size=(40, 90))
+    found, expected = theory.spectrum(in_batches(x)), theory.spectrum(x)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.all(found[39:] == 0) and np.all(expected[39:] == 0)
+
+
+def test_one_pass_takes_the_memory_of_the_covariance(large):
+    random, count = np.random.default_rng(0), 2000
+    batches = (random.random((100, 20), np.float32) for _ in range(count))
+    theory.spectrum(in_batches(np.ones((100, 20))))  # what is made at the first call
+    tracemalloc.start()
+    try:
+        theory.spectrum(batches)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000  # of 16 million bytes
+
+
+def test_moments_are_those_of_numpy_for_sorted_data_far_from_zero():
+    x = gaussian_sample(count=300)
+    x = x[np.argsort(x[:, 0])] + 1e6
+    moments = theory.Moments()
+    for batch in in_batches(x):
+        moments.update(batch)
+    assert moments.count == 300
+    np.testing.assert_allclose(moments.mean, x.mean(axis=0), rtol=1e-14)
+    expected = np.cov((x - 1e6).T, bias=True)
+    np.testing.assert_allclose(moments.covariance(), expected, atol=1e-8)
+    found = moments.in_units_of([2, 1, 0, 1, 1])
+    scaled = (x - 1e6) * [0.5, 1, 0, 1, 1]
+    np.testing.assert_allclose(theory.spectrum(found), eigenvalues_of(scaled), atol=1e-8)
+    before = theory.spectrum(moments)
+    np.testing.assert_array_equal(theory.spectrum(moments), before)  # reading changes nothing
+
+
+def endless():
+    return tf.data.Dataset.from_tensor_slices(np.ones((4, 3), np.float32)).batch(2).repeat()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (lambda: iter([]), "the generator is empty: give at least one batch"),
+        (lambda: endless().take(0), "the dataset is empty: give at least one batch"),
+        (lambda: unknown_length(np.ones((0, 3))), "the dataset is empty: give at least one batch"),
+        (endless, "the dataset repeats without end"),
+        (lambda: endless().take(3).unbatch(), r"shape \(3,\), which are single examples"),
+        (lambda: endless().map(lambda x: {"a": x}).take(1), "dictionaries with 'a': map them to"),
+        (
+            lambda: iter([np.ones((2, 3)), np.ones((2, 4))]),
+            r"batch 2 of the generator has shape \(2, 4\) but \(n, 3\) is expected",
+        ),
+        (
+            lambda: iter([np.ones((2, 3)), np.full((2, 3), np.nan)]),
+            "batch 2 of the generator holds 6 NaN values",
+        ),
+        (lambda: iter(["ab"]), "batch 1 of the generator|single number|text"),
+    ],
+)
+def test_bad_sources_get_one_sentence(source, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        theory.spectrum(source())
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_pixels_that_were_never_scaled_are_warned_of_once(large):
+    x = np.arange(2000).reshape(-1, 4) % 250
+    with pytest.warns(UserWarning, match="divide by 255") as caught:
+        theory.spectrum(in_batches(x))
+    assert len(caught) == 1
 
 
 # --- the laws -----------------------------------------------------------------------------------
@@ -378,6 +593,16 @@ def test_another_unit_never_lowers_the_elbo(eigenvalues, noise, latent_dim):
         (lambda: theory.spectrum([[1.0, math.inf]]), r"x holds 1 infinite value"),
         (lambda: theory.spectrum(np.zeros((0, 3))), r"x is empty"),
         (lambda: theory.optimal_parameters([1.0, 2.0], 1, 1.0), "like labels"),
+        (lambda: theory.spectrum([1.0], leading=0), "leading=0 is not a whole number"),
+        (lambda: theory.Spectrum([1.0, 2.0], 3.0, 1), "data_dim=1 is not a whole number of at"),
+        (lambda: theory.Spectrum([1.0, 2.0], 2.5, 9), "total=2.5 is not a finite number of at"),
+        (lambda: theory.Spectrum([1.0, -2.0], 9.0, 9), "holds -2, but a covariance has no"),
+        (lambda: theory.Moments().covariance(), "Moments have seen no examples yet"),
+        (lambda: theory.spectrum(theory.Moments()), "Moments have seen no examples yet"),
+        (
+            lambda: theory.Moments().update(np.zeros((1, 20_000))),
+            "the examples have 20000 values each, whose covariance takes 3 GiB",
+        ),
         (
             lambda: theory.maximum_likelihood_noise_variance([2.0, 1.0], 2),
             "latent_dim=2 leaves nothing for the noise to explain, since the data have only 2",

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from vae_notes import _check, theory
+from vae_notes._passes import Blocks, gathered, is_source
 from vae_notes._report import Printed
 from vae_notes.likelihoods import Likelihood
 from vae_notes.objective import Objective
@@ -133,7 +132,7 @@ def audit(
     objective: Objective | tuple[str, str],
     data_dim: int | Sequence[int],
     latent_dim: int,
-    data: ArrayLike | None = None,
+    data: theory.Data | None = None,
     *,
     reconstruction_weight: float = 1.0,
     factor: float = 1.0,
@@ -163,8 +162,9 @@ def audit(
         N, or the shape of an example such as (28, 28, 1).
     latent_dim : int
         D.
-    data : array (n, N) or (n, ...), or a spectrum (N,), optional
-        What the loss is to be trained on; a spectrum only where the likelihood is Gaussian.
+    data : array (n, N) or (n, ...), dataset or generator, or a spectrum, optional
+        What the loss is to be trained on, as for :func:`vae_notes.theory.spectrum`; a spectrum
+        only where the likelihood is Gaussian.
     reconstruction_weight : float
         The weight r on the reduced errors, more than 0.
     factor : float
@@ -181,7 +181,8 @@ def audit(
     ------
     ValueError
         If a weight is not positive, ``mean_axes`` names no axes of ``data_dim`` or comes with
-        "mean", or the data do not have N values or lie outside [0, 1] where Bernoulli.
+        "mean", the data do not have N values or lie outside [0, 1] where Bernoulli, or a dataset
+        is empty or never ends.
 
     References
     ----------
@@ -217,21 +218,46 @@ def audit(
     if data is None:
         return found
     if noise_variance is None:
-        spectrum = _spectrum(likelihood.standardised(data), count)
-        return replace(found, largest_eigenvalue=float(spectrum[0]))
-    predicted = theory.predict(_spectrum(data, count), noise_variance, latent_dim)
+        standardised = _standardised(likelihood, data, count)
+        return replace(found, largest_eigenvalue=float(_law(standardised, count, 1).leading[0]))
+    predicted = theory.predict(_law(data, count, latent_dim), noise_variance, latent_dim)
     largest = predicted.largest_eigenvalue
     return replace(found, largest_eigenvalue=largest, predicted=predicted)
 
 
-def _spectrum(data: ArrayLike, data_dim: int) -> theory.Floats:
-    spectrum = theory.spectrum(data)
-    if len(spectrum) != data_dim:
+def _law(data: Any, data_dim: int, wanted: int) -> theory.Spectrum:
+    if is_source(data):
+        data = gathered(data)
+    if isinstance(data, Blocks):  # which would take a while
+        _same_dimension(data.data_dim, data_dim)
+    law = theory.spectrum(data, leading=wanted)
+    _same_dimension(law.data_dim, data_dim)
+    return law
+
+
+def _same_dimension(found: int, data_dim: int) -> None:
+    if found != data_dim:
         raise ValueError(
-            f"The data have {len(spectrum)} values each and data_dim is {data_dim}: give the "
-            f"dimensions of these data."
+            f"The data have {found} values each and data_dim is {data_dim}: give the dimensions "
+            f"of these data."
         )
-    return spectrum
+
+
+def _standardised(likelihood: Likelihood, data: Any, data_dim: int) -> Any:
+    """The data in units of the likelihood, or their moments in these units."""
+    if not isinstance(data, theory.Moments):
+        data = gathered(data)
+        if not isinstance(data, Blocks):
+            return likelihood.standardised(data)
+        if data.whole is not None and len(data.whole) < data.data_dim:
+            return likelihood.standardised(data.whole)
+        _same_dimension(data.data_dim, data_dim)
+        moments = theory.Moments()
+        for block in data:
+            likelihood.check(block)
+            moments.update(block)
+        data = moments
+    return data.in_units_of(likelihood.unit(data.mean))
 
 
 def _from_reductions(reductions: Any) -> Objective:

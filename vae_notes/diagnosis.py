@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
-from vae_notes import _check, data, theory
+from vae_notes import _check, theory
 from vae_notes._keras import ops
 from vae_notes._noise import reparameterised
+from vae_notes._passes import Blocks, gathered
 from vae_notes._report import Printed
 from vae_notes.model import in_batches
 from vae_notes.objective import Objective, kl_divergence
 
 __all__ = ["Report", "diagnose", "mutual_information"]
+
+MOST = 1024  # examples in an estimate of mutual information
 
 HEALTHY = "healthy"
 COLLAPSED_BY_OBJECTIVE = "collapsed because the objective asked for it"
@@ -153,14 +156,14 @@ class Report(Printed):
 
 def diagnose(
     model_or_encode: Any,
-    x: ArrayLike,
+    x: theory.Data,
     *,
     decode: Callable[[NDArray], Any] | None = None,
     objective: Objective | None = None,
     threshold: float = theory.ACTIVE,
     draws: int = 8,
     seed: int = 0,
-    spectrum: ArrayLike | None = None,
+    spectrum: theory.Data | None = None,
 ) -> Report:
     r"""Measure what a VAE's latent units carry, and say why if they carry nothing.
 
@@ -174,8 +177,8 @@ def diagnose(
     model_or_encode : VAE or callable
         A :class:`vae_notes.VAE`, or a function from x (n, ...) to z_mean and z_log_var, (n, D)
         each, from any framework.
-    x : array (n, ...)
-        Data, at least two examples.
+    x : array (n, ...), tf.data.Dataset or generator
+        Data, at least two examples; of a dataset or a generator its batches (B, ...), once.
     decode : callable, optional
         With a function: from z (n, D) to means or logits in the shape of x.
     objective : Objective, optional
@@ -186,18 +189,25 @@ def diagnose(
         Samples of z for each example, to estimate the reconstruction.
     seed : int
         Of these samples.
-    spectrum : array (N,), optional
+    spectrum : array (N,) or Spectrum, optional
         That of ``x``, where it is known: many models of the same data need it once.
 
     Returns
     -------
     Report
 
+    Notes
+    -----
+    More than 4 million values are taken block by block, so that a dataset which does not fit into
+    memory gives the same numbers as an array of it would. The blocks are of at most 1,024 examples:
+    an encoder or decoder that is a function gets so many at once. Mutual information is estimated
+    from 1,024 of all examples, each as likely as any other.
+
     Raises
     ------
     ValueError
-        If ``x`` is unusable, the encoder does not give two arrays (n, D) of finite numbers, or
-        the threshold is out of range.
+        If ``x`` is unusable, such as a dataset that is empty or never ends, the encoder does not
+        give two arrays (n, D) of finite numbers, or the threshold is out of range.
 
     References
     ----------
@@ -219,25 +229,31 @@ def diagnose(
         vae = model_or_encode
         encode, objective = vae.encode, vae.objective
         decode = functools.partial(in_batches, vae.decoder)
-    x = data.check(x, getattr(model_or_encode, "data_shape", None))
-    if len(x) < 2:
+    found = gathered(x, getattr(model_or_encode, "data_shape", None), np.float32)
+    seen = _Seen(objective, decode, draws, seed)
+    known: Any = found if spectrum is None else spectrum
+    once = isinstance(known, Blocks) and known.whole is None
+    if once:
+        known = theory.Moments()
+    predictable = objective is not None and objective.likelihood.noise_variance(1.0) is not None
+    for block in found if isinstance(found, Blocks) else [found]:
+        seen.take(block, *_posterior(encode, block))
+        if once and predictable:
+            known.update(block)
+    if seen.count < 2:
         raise ValueError("x holds one example, but a variance needs two: give more data.")
-    z_mean, z_log_var = _posterior(encode, x)
-    data_dim, latent_dim = math.prod(x.shape[1:]), z_mean.shape[1]
+    data_dim, latent_dim = seen.data_dim, len(seen.kl)
 
-    z_mean_variance = z_mean.var(axis=0)
-    per_unit = np.asarray(kl_divergence(z_mean, z_log_var), float).mean(axis=0)
-    information, ceiling = mutual_information(z_mean, z_log_var, seed=seed)
+    z_mean_variance, per_unit = seen.scatter / seen.count, seen.kl / seen.count
+    information, ceiling = mutual_information(*seen.sample(), seed=seed)
     reconstruction = elbo = predicted = None
     if objective is not None and decode is not None:
-        reconstruction = _reconstruction(objective, decode, x, z_mean, z_log_var, draws, seed)
-        kl = float(per_unit.sum())
-        elbo = objective.elbo(reconstruction, kl, data_dim, latent_dim)
+        reconstruction = seen.error / (seen.count * draws)
+        elbo = objective.elbo(reconstruction, float(per_unit.sum()), data_dim, latent_dim)
     if objective is not None:
         beta = objective.beta(data_dim, latent_dim)
         noise_variance = objective.likelihood.noise_variance(beta)
         if noise_variance is not None:
-            known = x if spectrum is None else spectrum
             predicted = theory.predict(known, noise_variance, latent_dim, threshold)
     return Report(
         data_dim=data_dim,
@@ -254,7 +270,7 @@ def diagnose(
 
 
 def mutual_information(
-    z_mean: ArrayLike, z_log_var: ArrayLike, batch: int = 1024, seed: int = 0
+    z_mean: ArrayLike, z_log_var: ArrayLike, batch: int = MOST, seed: int = 0
 ) -> tuple[float, float]:
     r"""Estimate of the mutual information of x and z under q, from one batch.
 
@@ -298,11 +314,25 @@ def mutual_information(
         z_mean, z_log_var = z_mean[chosen], z_log_var[chosen]
     noise = random.standard_normal(z_mean.shape)
     z = reparameterised(z_mean, z_log_var, noise)
-    log_q = np.zeros((len(z), len(z)))  # (M, M): ln q(z_i | x_j), without the common constant
-    for point, mean, log_var in zip(z.T, z_mean.T, z_log_var.T, strict=True):
-        log_q -= 0.5 * ((point[:, None] - mean) ** 2 * np.exp(-log_var) + log_var)
+    log_q = _log_densities(z, z_mean, z_log_var)
     log_mixture = logsumexp(log_q, axis=1) - math.log(len(z))
     return float(np.mean(np.diag(log_q) - log_mixture)), math.log(len(z))
+
+
+def _log_densities(z: NDArray, z_mean: NDArray, z_log_var: NDArray) -> NDArray:
+    """ln q(z_i | x_j), (M, M), without the constant that all have in common."""
+    precision = np.exp(-z_log_var)
+    centre = z_mean.mean(axis=0)
+    point, mean = z - centre, z_mean - centre
+    # (z - m)^2 / s^2 as products of matrices loses what the largest of their terms rounds off
+    largest = precision @ np.square(point).max(axis=0) + (precision * mean**2).sum(axis=1)
+    if largest.max() < 1e-8 / np.finfo(float).eps:
+        distance = np.square(point) @ precision.T - 2 * point @ (precision * mean).T
+        return -0.5 * (distance + (precision * mean**2 + z_log_var).sum(axis=1))
+    log_q = np.zeros((len(z), len(z)))
+    for point, mean, log_var in zip(z.T, z_mean.T, z_log_var.T, strict=True):
+        log_q -= 0.5 * ((point[:, None] - mean) ** 2 * np.exp(-log_var) + log_var)
+    return log_q
 
 
 def _generator(seed: int) -> np.random.Generator:
@@ -332,21 +362,54 @@ def _posterior(encode: Callable[[NDArray], Any], x: NDArray) -> tuple[NDArray, N
     return z_mean, z_log_var
 
 
-def _reconstruction(
-    objective: Objective,
-    decode: Callable[[NDArray], Any],
-    x: NDArray,
-    z_mean: NDArray,
-    z_log_var: NDArray,
-    draws: int,
-    seed: int,
-) -> float:
-    """Mean over examples and draws of the summed reconstruction error."""
-    random = _generator(seed)
-    total = 0.0
-    for _ in range(draws):
-        z = reparameterised(z_mean, z_log_var, random.standard_normal(z_mean.shape))
-        decoded = np.asarray(decode(z.astype(np.float32)))
-        error, _ = objective.terms(x, decoded, z_mean, z_log_var)
-        total += float(ops.mean(error))
-    return total / draws
+class _Seen:
+    """Sums over the examples and a sample of them, of data that come in one block or in many."""
+
+    def __init__(
+        self,
+        objective: Objective | None,
+        decode: Callable[[NDArray], Any] | None,
+        draws: int,
+        seed: int,
+    ) -> None:
+        self.objective, self.decode, self.draws = objective, decode, draws
+        self.noise, self.choice = _generator(seed), _generator(seed + 1)
+        self.count, self.data_dim, self.error = 0, 0, 0.0
+        self.kl = self.mean = self.scatter = np.zeros(0)  # (D,)
+        self.posteriors: list[tuple[NDArray, NDArray]] = []
+        self.keys = np.zeros(0)
+
+    def take(self, x: NDArray, z_mean: NDArray, z_log_var: NDArray) -> None:
+        """Add a block of examples (b, ...) with their posteriors (b, D)."""
+        if not self.count:
+            self.data_dim = math.prod(x.shape[1:])
+            self.kl = self.mean = self.scatter = np.zeros(z_mean.shape[1])
+        self.kl = self.kl + np.asarray(kl_divergence(z_mean, z_log_var), float).sum(axis=0)
+        step, before = z_mean.mean(axis=0) - self.mean, self.count
+        self.count += len(x)
+        # as in theory.Moments, of one unit at a time
+        self.scatter = self.scatter + np.square(z_mean - z_mean.mean(axis=0)).sum(axis=0)
+        self.scatter = self.scatter + step**2 * (before * len(x) / self.count)
+        self.mean = self.mean + step * (len(x) / self.count)
+        self.posteriors.append((z_mean, z_log_var))
+        if before:
+            self._thin_out()
+        if self.objective is not None and self.decode is not None:
+            for _ in range(self.draws):
+                z = reparameterised(z_mean, z_log_var, self.noise.standard_normal(z_mean.shape))
+                decoded = np.asarray(self.decode(z.astype(np.float32)))
+                error, _ = self.objective.terms(x, decoded, z_mean, z_log_var)
+                self.error += float(ops.mean(error)) * len(x)
+
+    def _thin_out(self) -> None:
+        """Keep those with the smallest of random keys, one an example: all are as likely."""
+        z_mean, z_log_var = self.sample()
+        fresh = self.choice.random(len(z_mean) - len(self.keys))
+        self.keys = np.concatenate([self.keys, fresh])
+        kept = np.sort(np.argsort(self.keys)[:MOST])
+        self.keys, self.posteriors = self.keys[kept], [(z_mean[kept], z_log_var[kept])]
+
+    def sample(self) -> tuple[NDArray, NDArray]:
+        """z_mean and z_log_var (m, D) of what is kept: of one block all, else some of each."""
+        z_mean, z_log_var = zip(*self.posteriors, strict=True)
+        return np.concatenate(z_mean), np.concatenate(z_log_var)

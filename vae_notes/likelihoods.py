@@ -141,6 +141,10 @@ class Likelihood:
         """The data (n, N) in the units in which the law of the linear VAE speaks of them."""
         raise NotImplementedError
 
+    def unit(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What standardised data of this mean (N,) are measured in, (N,), in units of the data."""
+        raise NotImplementedError
+
     def critical_variance(self, beta: float) -> float:
         """A collapsed VAE is a local optimum if no standardised direction varies more than this."""
         raise NotImplementedError
@@ -212,6 +216,9 @@ class Gaussian(Likelihood):
     def standardised(self, x: ArrayLike) -> NDArray[np.float64]:
         return _flat(x)
 
+    def unit(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.ones_like(mean)
+
     def critical_variance(self, beta: float) -> float:
         return self.noise_variance(beta)
 
@@ -267,9 +274,12 @@ class Bernoulli(Likelihood):
         rows = _flat(x)
         self.check(rows)
         p = rows.mean(axis=0)
-        deviation = np.sqrt(p * (1 - p))
+        deviation = self.unit(p)
         # A pixel that is always 0 or always 1 has nothing to say.
         return np.divide(rows - p, deviation, out=np.zeros_like(rows), where=deviation > 0)
+
+    def unit(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.sqrt(np.maximum(mean * (1 - mean), 0))
 
     def critical_variance(self, beta: float) -> float:
         return beta

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from vae_notes import _check, data
 from vae_notes._keras import keras, ops, tf
 from vae_notes._noise import across_devices, reparameterised, standard_normal
+from vae_notes._passes import batch_shape, empty, fed, is_source, run_out
 from vae_notes._whole_epochs import WholeEpochs
 from vae_notes.objective import Objective, weighted_loss
 
@@ -231,26 +232,41 @@ class VAE(WholeEpochs):
         """As for any Keras model; arrays in memory run whole epochs in one compiled program.
 
         The order of the examples is a function of the model's seed and the epoch. A callback
-        that wants to see each batch gets to see it, at the price of the speed.
+        that wants to see each batch gets to see it, at the price of the speed. What does not fit
+        into memory comes batch by batch, from a ``tf.data.Dataset`` or a generator.
+
+        Raises
+        ------
+        ValueError
+            If the data are unusable, or a dataset or generator is empty, never ends, or ends
+            before ``steps_per_epoch`` batches in each epoch.
         """
         for name in ("class_weight", "sample_weight"):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"A VAE weighs all examples alike: leave out {name}.")
-        x = self._checked(x, y)
+        errors: list[Exception] = []
+        steps = kwargs.get("steps_per_epoch"), "steps_per_epoch"
+        x = fed(self._checked(x, y), self.data_shape, *steps, errors, epochs)
         if validation_data is not None:
             validation_data = self._checked(validation_data)
-        return super().fit(
-            x,
-            None,
-            batch_size,
-            epochs,
-            verbose,
-            callbacks,
-            validation_split,
-            validation_data,
-            shuffle,
-            **kwargs,
-        )
+            each = kwargs.get("validation_steps"), "validation_steps"
+            validation_data = fed(validation_data, self.data_shape, *each, errors, epochs)
+        with run_out(x, *steps, errors):
+            history = super().fit(
+                x,
+                None,
+                batch_size,
+                epochs,
+                verbose,
+                callbacks,
+                validation_split,
+                validation_data,
+                shuffle,
+                **kwargs,
+            )
+        if is_source(x) and history.epoch and "loss" not in history.history:
+            raise empty(x)
+        return history
 
     def evaluate(
         self,
@@ -261,9 +277,14 @@ class VAE(WholeEpochs):
         **kwargs: Any,
     ) -> Any:
         """As for any Keras model, on the same noise each time."""
-        x = self._checked(x, y)
+        errors: list[Exception] = []
+        steps = kwargs.get("steps"), "steps"
+        x = fed(self._checked(x, y), self.data_shape, *steps, errors)
         self.test_sampling.restart()
-        found = super().evaluate(x, None, batch_size, verbose, **kwargs)
+        with run_out(x, *steps, errors):
+            found = super().evaluate(x, None, batch_size, verbose, **kwargs)
+        if is_source(x) and not found:
+            raise empty(x)
         # tensors, before Keras 3.13
         return keras.tree.map_structure(lambda of: float(of) if tf.is_tensor(of) else of, found)
 
@@ -280,6 +301,12 @@ class VAE(WholeEpochs):
 
     def train_step(self, batch: Any) -> Any:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        # At the end of a dataset whose length it does not know Keras asks for a step without data:
+        # that must fail before noise is drawn and the optimiser counts.
+        with tf.control_dependencies([x]):
+            return self._step(x)
+
+    def _step(self, x: Any) -> Any:
         with tf.GradientTape() as tape:
             terms = self.terms(x, self.sampling)
             loss = self._loss(*terms)
@@ -363,6 +390,9 @@ class VAE(WholeEpochs):
             )
         if isinstance(x, tuple) and len(x) in (1, 2) and hasattr(x[0], "shape"):
             x = x[0]
+        if is_source(x) and self.data_shape is None:
+            shape, x = batch_shape(x)
+            self.build(shape)
         if not isinstance(x, (np.ndarray, list)) and not hasattr(x, "__array__"):
             return x
         x = data.check(x, self.data_shape)

@@ -12,8 +12,11 @@ with s squared the posterior variances, and ``W`` and ``V`` laid out as Keras ke
 be read off the spectrum: unit i is in use exactly when :math:`\lambda_i > \sigma^2`.
 
 Every ``data`` below is an array (n, N), or (n, ...) which is flattened, or directly a spectrum
-(N,). All is NumPy in float64; all information is in nats. ``latent_dim=None`` means as many units
-as data dimensions; units beyond N collapse.
+(N,). It may also be what does not fit into memory, a ``tf.data.Dataset`` or a generator of batches
+(B, ...): one pass over it gathers its :class:`Moments`. The law needs of a spectrum its D largest
+values and the sum of the others, a :class:`Spectrum`, and of large data it finds no more than that.
+All is NumPy in float64; all information is in nats. ``latent_dim=None`` means as many units as data
+dimensions; units beyond N collapse.
 
 References
 ----------
@@ -33,18 +36,27 @@ Sums of squares and of KL say noise variance 1/2; means of both, at N = 64 and D
 """
 
 import math
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import linalg
+from scipy.sparse.linalg import LinearOperator, eigsh
+from threadpoolctl import threadpool_limits
 
 from vae_notes import _check
+from vae_notes._passes import LARGE, Blocks, gathered, is_source
 from vae_notes.data import check
 
 __all__ = [
     "ACTIVE",
     "LinearVAE",
+    "Moments",
     "Prediction",
+    "Spectrum",
     "active_units",
     "elbo",
     "kl_per_unit",
@@ -65,7 +77,184 @@ Floats = NDArray[np.float64]
 ACTIVE = 0.01
 
 
-def spectrum(data: ArrayLike) -> Floats:
+#: The most values of an example of which :class:`Moments` are gathered: a covariance of 2 GiB.
+MOST_DIMENSIONS = 2**14
+LANCZOS = 32  # of m eigenvalues, a part of one in so many is found one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    r"""What the law needs of data: the leading eigenvalues of their covariance, and their total.
+
+    Attributes
+    ----------
+    leading : array (k,), float64
+        The largest eigenvalues, largest first, in squared units of the data.
+    total : float
+        The sum of all N, which is the sum of the variances of the data dimensions.
+    data_dim : int
+        N.
+
+    Raises
+    ------
+    ValueError
+        If they are those of no covariance.
+
+    References
+    ----------
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
+
+    Examples
+    --------
+    >>> found = Spectrum([4.0, 1.0], total=5.5, data_dim=7)
+    >>> active_units(found, noise_variance=0.5, latent_dim=2)
+    2
+    >>> round(maximum_likelihood_noise_variance(found, latent_dim=2), 4)
+    0.1
+    """
+
+    leading: Floats
+    total: float
+    data_dim: int
+
+    def __post_init__(self) -> None:
+        leading = _sorted_spectrum(self.leading)
+        object.__setattr__(self, "leading", leading)
+        _check.whole("data_dim", self.data_dim, least=len(leading))
+        least = float(leading.sum()) * (1 - 1e-9)  # less than that is round-off
+        remedy = "give the sum of all eigenvalues, of which the leading ones are a part"
+        _check.number("total", self.total, least=least, remedy=remedy)
+
+    @property
+    def rest(self) -> float:
+        """The sum of the eigenvalues that are not among the leading ones."""
+        rest = self.total - float(self.leading.sum())
+        return rest if rest > self.data_dim * np.finfo(float).eps * self.total else 0.0
+
+
+class Moments:
+    r"""Mean and covariance of data that come in batches: one pass, and N x N numbers of memory.
+
+    A batch of b examples with mean :math:`m` joins n with mean :math:`\mu` by
+
+    .. math:: C \leftarrow C + \sum_k (x_k - m)(x_k - m)^T
+              + \tfrac{n b}{n + b} (m - \mu)(m - \mu)^T, \qquad
+              \mu \leftarrow \mu + \tfrac{b}{n + b} (m - \mu)
+
+    so that neither a large mean nor sorted examples cost digits. Batches of about a thousand
+    examples are the fastest.
+
+    Attributes
+    ----------
+    count : int
+        The examples seen, n.
+    mean : array (N,), float64
+        In units of the data.
+    scatter : array (N, N), float64
+        n times the covariance; only the upper triangle is filled.
+
+    References
+    ----------
+    Chan, Golub & LeVeque (1983), *Algorithms for computing the sample variance*, The American
+    Statistician 37(3), equation 2.1.
+
+    Examples
+    --------
+    >>> moments = Moments()
+    >>> for batch in ([[0.0, 1.0], [0.0, -1.0]], [[2.0, 0.0], [-2.0, 0.0]]):
+    ...     moments.update(batch)
+    >>> moments.count, moments.covariance().tolist()
+    (4, [[2.0, 0.0], [0.0, 0.5]])
+    >>> spectrum(moments).tolist()
+    [2.0, 0.5]
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Floats = np.zeros(0)
+        self.scatter: Floats = np.zeros((0, 0))
+
+    @property
+    def data_dim(self) -> int:
+        """N, the number of values in one example; 0 before the first batch."""
+        return len(self.mean)
+
+    def update(self, x: ArrayLike) -> None:
+        """Take in a batch of examples (B, N) or (B, ...).
+
+        Raises
+        ------
+        ValueError
+            If it is no array of finite numbers, or its examples have another size than before or
+            more than 16,384 values.
+        """
+        with warnings.catch_warnings():  # of pixels that were never scaled, for each batch
+            warnings.simplefilter("ignore", UserWarning)
+            rows = _flat(x)
+        if self.count and rows.shape[1] != self.data_dim:
+            raise ValueError(
+                f"x has {rows.shape[1]} values an example and the batches before it had "
+                f"{self.data_dim}: give batches of one kind."
+            )
+        if not self.count:
+            if rows.shape[1] > MOST_DIMENSIONS:
+                raise ValueError(
+                    f"the examples have {rows.shape[1]} values each, whose covariance takes "
+                    f"{8 * rows.shape[1] ** 2 / 2**30:.0f} GiB: give the spectrum of some thousand "
+                    f"of them, as of one array x[:4000]."
+                )
+            self.mean = np.zeros(rows.shape[1])
+            self.scatter = np.zeros((rows.shape[1],) * 2, order="F")
+        batch_mean = rows.mean(axis=0)
+        step, share = batch_mean - self.mean, len(rows) / (self.count + len(rows))
+        deviations = np.empty((len(rows) + 1, self.data_dim))
+        np.subtract(rows, batch_mean, out=deviations[:-1])
+        deviations[-1] = math.sqrt(self.count * share) * step
+        _add_products(self.scatter, deviations.T)
+        self.mean += share * step
+        self.count += len(rows)
+
+    def covariance(self) -> Floats:
+        """The covariance of what was seen, an array (N, N), with 1/n as in :func:`spectrum`.
+
+        Raises
+        ------
+        ValueError
+            Before the first batch.
+        """
+        self.check()
+        upper = np.triu(self.scatter / self.count)
+        return upper + np.triu(upper, 1).T
+
+    def check(self) -> None:
+        """Refuse to say anything of no data.
+
+        Raises
+        ------
+        ValueError
+            Before the first batch.
+        """
+        if not self.count:
+            raise ValueError("Moments have seen no examples yet: update them with a batch first.")
+
+    def in_units_of(self, scale: ArrayLike) -> "Moments":
+        """Those of the data divided by ``scale`` (N,); what is divided by 0 becomes 0."""
+        scale = np.asarray(scale, np.float64)
+        inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
+        found = Moments()
+        found.count, found.mean = self.count, self.mean * inverse
+        found.scatter = np.asfortranarray(self.scatter * inverse * inverse[:, None])
+        return found
+
+
+Data: TypeAlias = ArrayLike | Spectrum | Moments | Iterable[Any]  # of batches, the last one
+
+
+@overload
+def spectrum(data: Data, leading: None = None) -> Floats: ...
+@overload
+def spectrum(data: Data, leading: int) -> Spectrum: ...
+def spectrum(data: Data, leading: int | None = None) -> Floats | Spectrum:
     r"""Eigenvalues of the covariance of the data, largest first.
 
     .. math:: S = \tfrac{1}{n} \sum_k (x_k - \mu)(x_k - \mu)^T = U \Lambda U^T
@@ -73,17 +262,30 @@ def spectrum(data: ArrayLike) -> Floats:
     Parameters
     ----------
     data : array (n, N) or (n, ...), or a spectrum (N,)
-        A spectrum is checked and sorted.
+        A spectrum is checked and sorted. Or a ``tf.data.Dataset``, a generator of batches
+        (B, ...), or :class:`Moments`.
+    leading : int, optional
+        How many of them are needed, where that is not all.
 
     Returns
     -------
-    array (N,), float64
-        In squared units of the data; what is indistinguishable from round-off is exactly 0.
+    array (N,), float64, or Spectrum
+        In squared units of the data; what is indistinguishable from round-off is exactly 0. With
+        ``leading`` the largest eigenvalues and the total: as many as asked for, or all where they
+        cost no more.
 
     Raises
     ------
     ValueError
-        If the data are not finite numbers, or an eigenvalue is negative.
+        If the data are not finite numbers, or an eigenvalue is negative; if a dataset is empty,
+        repeats without end, or large with more than 16,384 values an example.
+
+    Notes
+    -----
+    Up to 4 million values all eigenvalues are found, from a dataset as from an array. More are
+    taken block by block, in memory for the smaller of (N, N) and (n, n), for a dataset (N, N). Of
+    that matrix, with m rows, up to m / 32 leading eigenvalues are found by Lanczos iteration, each
+    to a relative 1e-6; more, or all, by reduction to tridiagonal form, to round-off.
 
     References
     ----------
@@ -94,20 +296,25 @@ def spectrum(data: ArrayLike) -> Floats:
     --------
     >>> spectrum([[0.0, 1.0], [0.0, -1.0], [2.0, 0.0], [-2.0, 0.0]]).tolist()
     [2.0, 0.5]
+    >>> from vae_notes import data
+    >>> x = data.digits()
+    >>> found = spectrum((x[i : i + 32] for i in range(0, len(x), 32)), leading=8)
+    >>> found.data_dim, round(found.total, 3)
+    (64, 4.693)
     """
-    if np.ndim(data) == 1:
-        return _sorted_spectrum(data)
-    x = _flat(data)
-    n, data_dim = x.shape
-    found = np.linalg.eigvalsh(_smaller_gram(x - x.mean(axis=0)))[::-1]
-    round_off = max(n, data_dim) * np.finfo(float).eps * found[0]
-    eigenvalues = np.zeros(data_dim)
-    eigenvalues[: len(found)] = np.where(found > round_off, found, 0.0)
-    return eigenvalues
+    if leading is not None:
+        return _law(data, _check.whole("leading", leading))
+    found = _law(data, None)
+    if len(found.leading) < found.data_dim:
+        raise ValueError(
+            f"the spectrum holds the leading {len(found.leading)} of {found.data_dim} eigenvalues, "
+            f"not all: give the data."
+        )
+    return found.leading
 
 
 def active_units(
-    data: ArrayLike, noise_variance: float, latent_dim: int | None = None, threshold: float = 0.0
+    data: Data, noise_variance: float, latent_dim: int | None = None, threshold: float = 0.0
 ) -> int:
     r"""How many latent units the best linear VAE uses.
 
@@ -118,7 +325,7 @@ def active_units(
 
     Parameters
     ----------
-    data : array (n, N) or (n, ...), or a spectrum (N,)
+    data : array (n, N) or (n, ...), dataset or generator, or a spectrum
     noise_variance : float
         Variance of the decoder's noise, :math:`\sigma^2`; `Objective.noise_variance` gives it.
     latent_dim : int, optional
@@ -152,7 +359,7 @@ def active_units(
     return int(np.sum(kept * (1 - threshold) > noise_variance))
 
 
-def kl_per_unit(data: ArrayLike, noise_variance: float, latent_dim: int | None = None) -> Floats:
+def kl_per_unit(data: Data, noise_variance: float, latent_dim: int | None = None) -> Floats:
     r"""Mean KL of each latent unit of the best linear VAE from its prior, strongest first.
 
     .. math:: k_i = \tfrac{1}{2} \ln \max(\lambda_i / \sigma^2, 1)
@@ -186,9 +393,7 @@ def kl_per_unit(data: ArrayLike, noise_variance: float, latent_dim: int | None =
     return np.log(kept / noise_variance) / 2
 
 
-def z_mean_variance(
-    data: ArrayLike, noise_variance: float, latent_dim: int | None = None
-) -> Floats:
+def z_mean_variance(data: Data, noise_variance: float, latent_dim: int | None = None) -> Floats:
     r"""Variance of the posterior mean of each latent unit over the data, strongest first.
 
     .. math:: v_i = \max(1 - \sigma^2 / \lambda_i, 0)
@@ -222,7 +427,7 @@ def z_mean_variance(
     return 1 - noise_variance / kept
 
 
-def elbo(data: ArrayLike, noise_variance: float, latent_dim: int | None = None) -> float:
+def elbo(data: Data, noise_variance: float, latent_dim: int | None = None) -> float:
     r"""Average ELBO of the best linear VAE, which is its exact average log-likelihood.
 
     .. math:: -\tfrac{1}{2} \sum_{i=1}^N \left(\ln 2\pi c_i + \lambda_i / c_i\right), \quad
@@ -255,21 +460,24 @@ def elbo(data: ArrayLike, noise_variance: float, latent_dim: int | None = None) 
     >>> round(elbo([4.0, 1.0, 0.1], noise_variance=0.5, latent_dim=2), 4)
     -4.2034
     """
-    eigenvalues = spectrum(data)
-    kept, noise_variance = _kept_variance(eigenvalues, noise_variance, latent_dim)
-    variance = np.full_like(eigenvalues, noise_variance)
+    law = _law(data, latent_dim)
+    kept, noise_variance = _kept_variance(law, noise_variance, latent_dim)
+    variance = np.full_like(law.leading, noise_variance)
     variance[: len(kept)] = kept[: len(variance)]
-    return float(-np.sum(np.log(2 * math.pi * variance) + eigenvalues / variance) / 2)
+    among = float(np.sum(np.log(2 * math.pi * variance) + law.leading / variance))
+    others = law.data_dim - len(law.leading)  # whose variance is that of the noise
+    beyond = others * math.log(2 * math.pi * noise_variance) + law.rest / noise_variance
+    return -(among + beyond) / 2
 
 
-def maximum_likelihood_noise_variance(data: ArrayLike, latent_dim: int) -> float:
+def maximum_likelihood_noise_variance(data: Data, latent_dim: int) -> float:
     r"""The noise variance under which a linear VAE explains the data best.
 
     .. math:: \sigma^2_\text{ML} = \frac{1}{N - D} \sum_{i=D+1}^N \lambda_i
 
     Parameters
     ----------
-    data : array (n, N) or (n, ...), or a spectrum (N,)
+    data : array (n, N) or (n, ...), dataset or generator, or a spectrum
     latent_dim : int
         D, less than N.
 
@@ -294,15 +502,18 @@ def maximum_likelihood_noise_variance(data: ArrayLike, latent_dim: int) -> float
     >>> maximum_likelihood_noise_variance([4.0, 1.0, 0.3, 0.1], latent_dim=2)
     0.2
     """
-    eigenvalues = spectrum(data)
     latent_dim = _check.whole("latent_dim", latent_dim)
-    rank = int(np.count_nonzero(eigenvalues))
-    if latent_dim >= rank:
+    law = _law(data, latent_dim)
+    rank = int(np.count_nonzero(law.leading))
+    if latent_dim >= rank and not law.rest:
         raise ValueError(
             f"latent_dim={latent_dim} leaves nothing for the noise to explain, since the data have "
             f"only {rank} directions with any variance: use a latent_dim below that."
         )
-    return float(eigenvalues[latent_dim:].mean())
+    if latent_dim > len(law.leading):
+        raise _too_few(law, f"latent_dim={latent_dim} asks for more", latent_dim)
+    left_out = float(law.leading[latent_dim:].sum()) + law.rest
+    return left_out / (law.data_dim - latent_dim)
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,13 +556,13 @@ class Prediction:
 
 
 def predict(
-    data: ArrayLike, noise_variance: float, latent_dim: int, threshold: float = ACTIVE
+    data: Data, noise_variance: float, latent_dim: int, threshold: float = ACTIVE
 ) -> Prediction:
     r"""What the law of the linear VAE says of data, a noise variance and a number of units.
 
     Parameters
     ----------
-    data : array (n, N) or (n, ...), or a spectrum (N,)
+    data : array (n, N) or (n, ...), dataset or generator, or a spectrum
     noise_variance : float
         Variance of the decoder's noise, :math:`\sigma^2`.
     latent_dim : int
@@ -379,13 +590,13 @@ def predict(
     >>> found.active_units, found.kl_per_unit[:3].round(4).tolist()
     (2, [1.0397, 0.3466, 0.0])
     """
-    eigenvalues = spectrum(data)
+    law = _law(data, _check.whole("latent_dim", latent_dim))
     return Prediction(
         noise_variance=noise_variance,
-        largest_eigenvalue=float(eigenvalues[0]),
-        kl_per_unit=kl_per_unit(eigenvalues, noise_variance, latent_dim),
-        active_units=active_units(eigenvalues, noise_variance, latent_dim, threshold),
-        elbo=elbo(eigenvalues, noise_variance, latent_dim),
+        largest_eigenvalue=float(law.leading[0]),
+        kl_per_unit=kl_per_unit(law, noise_variance, latent_dim),
+        active_units=active_units(law, noise_variance, latent_dim, threshold),
+        elbo=elbo(law, noise_variance, latent_dim),
     )
 
 
@@ -562,18 +773,108 @@ def log_marginal_likelihood(
 
 
 def _kept_variance(
-    data: ArrayLike, noise_variance: float, latent_dim: int | None
+    data: Data, noise_variance: float, latent_dim: int | None
 ) -> tuple[Floats, float]:
     """max(lambda_i, sigma2) for each of the D units, (D,), and sigma2."""
-    eigenvalues = spectrum(data)
+    law = _law(data, latent_dim)
     noise_variance = _noise_variance(noise_variance)
     if latent_dim is None:
-        latent_dim = len(eigenvalues)
+        latent_dim = law.data_dim
     _check.whole("latent_dim", latent_dim)
     kept = np.full(latent_dim, noise_variance)
-    within = min(latent_dim, len(eigenvalues))
-    kept[:within] = np.maximum(eigenvalues[:within], noise_variance)
+    within = min(latent_dim, len(law.leading))
+    kept[:within] = np.maximum(law.leading[:within], noise_variance)
+    # those beyond are no larger than the last of the leading ones
+    if within < min(latent_dim, law.data_dim) and law.leading[-1] > noise_variance:
+        raise _too_few(law, f"the least of them exceeds the noise variance {noise_variance:g}")
     return kept, noise_variance
+
+
+def _too_few(law: Spectrum, why: str, latent_dim: int | None = None) -> ValueError:
+    wanted = "more" if latent_dim is None else latent_dim
+    return ValueError(
+        f"the spectrum holds the leading {len(law.leading)} of {law.data_dim} eigenvalues, and "
+        f"{why}: give theory.spectrum(data, leading={wanted})."
+    )
+
+
+def _law(data: Data, wanted: int | None) -> Spectrum:
+    """The spectrum with at least as many leading eigenvalues as are wanted, or all."""
+    if isinstance(data, Spectrum):
+        return data
+    if isinstance(data, Moments):
+        data.check()
+        return _solved(data.scatter, data.count, data.data_dim, wanted)
+    given: Any = data
+    if not isinstance(given, Blocks) and not is_source(given) and np.ndim(given) == 1:
+        return _complete(_sorted_spectrum(given))
+    x = gathered(given)
+    if isinstance(x, Blocks):
+        return _law_of_blocks(x, wanted)
+    rows = np.asarray(x.reshape(len(x), -1), np.float64)
+    n, data_dim = rows.shape
+    with threadpool_limits(None if wanted is None else 1, "blas"):
+        found = np.linalg.eigvalsh(_smaller_gram(rows - rows.mean(axis=0)))[::-1]
+    return _complete(_padded(found, n, data_dim))
+
+
+def _law_of_blocks(x: Blocks, wanted: int | None) -> Spectrum:
+    """As :func:`_law`, of large data: by the smaller matrix of products where n is known."""
+    data_dim = x.data_dim
+    if x.whole is not None and len(x.whole) < data_dim:
+        rows = x.whole.reshape(len(x.whole), -1)
+        products = np.zeros((len(rows),) * 2, order="F")
+        width = max(1, LARGE // len(rows))
+        for start in range(0, data_dim, width):
+            columns = np.array(rows[:, start : start + width], np.float64, order="F")
+            columns -= columns.mean(axis=0)
+            _add_products(products, columns)
+        return _solved(products, len(rows), data_dim, wanted, overwrite=True)
+    moments = Moments()
+    for block in x:
+        moments.update(block)
+    return _solved(moments.scatter, moments.count, data_dim, wanted, overwrite=True)
+
+
+def _add_products(total: Floats, a: Floats) -> None:
+    """Add A A' to the upper triangle of a matrix, in place; both in Fortran's order."""
+    linalg.blas.dsyrk(1.0, a, beta=1.0, c=total, overwrite_c=True)
+
+
+def _solved(
+    scatter: Floats, n: int, data_dim: int, wanted: int | None, overwrite: bool = False
+) -> Spectrum:
+    """The spectrum of data from n times their covariance, or their products: an upper triangle."""
+    size = len(scatter)
+    total = float(np.trace(scatter)) / n
+    # Of matrices as large as these one thread is the fastest, and two that share a core the slowest
+    with threadpool_limits(1, "blas"):
+        if wanted is None or wanted * LANCZOS > size:
+            options = dict(lower=False, overwrite_a=overwrite, check_finite=False, driver="evd")
+            found = linalg.eigvalsh(scatter, **options)[::-1] / n
+            return _complete(_padded(found, n, data_dim))
+        if not total:
+            return Spectrum(np.zeros(wanted), total, data_dim)
+        # A randomised method of a few products is percents off where the eigenvalues lie close
+        product = LinearOperator(
+            (size, size), lambda v: linalg.blas.dsymv(1.0, scatter, v), dtype=np.float64
+        )
+        start = np.random.default_rng(0).standard_normal(size)
+        found = eigsh(product, wanted, v0=start, tol=1e-6, return_eigenvectors=False) / n
+    leading = _padded(np.sort(found)[::-1], n, data_dim)[:wanted]
+    return Spectrum(leading, max(total, float(leading.sum())), data_dim)
+
+
+def _padded(found: NDArray[Any], n: int, data_dim: int) -> Floats:
+    """Eigenvalues (N,) of which some were found; exactly 0 for round-off and for the others."""
+    round_off = max(n, data_dim) * np.finfo(float).eps * found[0]
+    eigenvalues = np.zeros(data_dim)
+    eigenvalues[: len(found)] = np.where(found > round_off, found, 0.0)
+    return eigenvalues
+
+
+def _complete(eigenvalues: Floats) -> Spectrum:
+    return Spectrum(eigenvalues, float(eigenvalues.sum()), len(eigenvalues))
 
 
 def _principal_directions(centred: Floats, latent_dim: int) -> tuple[Floats, Floats]:
