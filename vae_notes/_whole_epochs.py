@@ -63,6 +63,8 @@ class WholeEpochs(keras.Model):
         shuffle: bool = True,
         **kwargs: Any,
     ) -> Any:
+        if self.built and not self.optimizer.built:  # XLA cannot create variables on its way
+            self.optimizer.build(self.trainable_variables)
         options = dict(epochs=epochs, verbose=verbose, **kwargs)
         in_memory = isinstance(x, np.ndarray)
         if not in_memory or y is not None or kwargs.get("steps_per_epoch") is not None:
@@ -81,8 +83,6 @@ class WholeEpochs(keras.Model):
 
         if not self._runs_whole_epochs(watching, TRAIN):
             return super().fit(_batches(x, order, batch_size), callbacks=watching, **options)
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
         epoch, tensor = self._whole_epoch(self.train_step, x, batch_size), tf.constant(x)
         options["callbacks"] = keras.callbacks.CallbackList(
             watching,
