@@ -47,7 +47,7 @@ notebooks: $(READY)  ## execute the notebooks whose fingerprint is old
 claims: $(READY)  ## list every claim with the seeds that support it, from base seed SEED=n
 	@$(BIN)/python book/execute.py --seed $(SEED)
 
-bench: $(RIVALS)  ## time fit and sweep against Keras, PyTorch, JAX and BLAS, half an hour; leave the machine alone meanwhile
+bench: $(RIVALS)  ## time fit and sweep against Keras, PyTorch, JAX and BLAS; leave the machine alone meanwhile
 	@$(BIN)/python benchmarks/bench.py --rivals $(<D)/bin/python
 
 serve: book  ## build the pages and serve them on http://localhost:8000
