@@ -1,21 +1,22 @@
 """Time a training step of a VAE in several ways, interleaved, and write what the book shows.
 
-    python benchmarks/bench.py [--rivals PYTHON] [--rounds 9] [--seconds 0.4]
+    python benchmarks/bench.py [--rivals PYTHON] [--rounds 9] [--seconds 0.4] [--into FOLDER]
 
-Every contestant takes part in every round, so that what slows the machine slows them all; the
-table has medians and extremes over rounds, and ratios are medians of the ratios within a round.
-Times are microseconds per replicate and step, after compilation. Writes benchmarks/results.json,
-benchmarks/results.md and book/_assets/performance.png.
+Every contestant is a process of its own and takes part in every round, one at a time, so that what
+slows the machine slows them all; tables have medians and extremes over rounds, and ratios are
+medians of the ratios within a round. Times are microseconds per replicate and step, after
+compilation. Writes results.json and results.md, and performance.png for the book.
 """
 
 import argparse
-import functools
-import itertools
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,290 +25,282 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from cases import CASES
 from matplotlib.ticker import LogLocator, NullLocator
 
-from vae_notes import VAE, data, figures
-from vae_notes.networks import dense
-from vae_notes.recipes import Recipe
-from vae_notes.sweep import Plan
-
-import keras
-import tensorflow as tf
-from keras import ops
+from vae_notes import figures
 
 FOLDER = Path(__file__).parent
 PICTURE = FOLDER.parent / "book" / "_assets" / "performance.png"
-FLOOR, KERAS, FIT, JAX = "BLAS, matrix products alone", "Keras `fit`", "`VAE.fit`", "JAX `lax.scan`"
-SWEEPS = {count: f"`sweep`, {count} replicate{'s' * (count > 1)}" for count in (1, 8, 32)}
+KERAS, FIT, FLOOR = "Keras `fit`", "`VAE.fit`", "BLAS, matrix products alone"
+TORCH, TORCH_FUNC = "PyTorch, eager", "PyTorch `torch.func`, 8 replicates"
+JAX, JAX_VMAP = "JAX `scan`", "JAX `vmap` + `scan`, 8 replicates"
+SWEEPS = {count: f"`sweep`, {count} replicate{'s' * (count > 1)}" for count in (1, 8, 32, 128)}
 OURS = {FIT, *SWEEPS.values()}
-CASES = {  # data_dim, hidden, latent_dim, batch_size, examples
-    "64-64-8, batches of 32": (64, 64, 8, 32, 1797),
-    "784-400-20, batches of 128": (784, 400, 20, 128, 3840),
+# name: script, what it is called there, replicates
+CONTESTANTS = {
+    KERAS: ("ours.py", "keras", 1),
+    FIT: ("ours.py", "fit", 1),
+    TORCH: ("rivals.py", "torch", 1),
+    JAX: ("rivals.py", "jax", 1),
+    **{name: ("ours.py", "sweep", count) for count, name in SWEEPS.items()},
+    JAX_VMAP: ("rivals.py", "jax.vmap", 8),
+    TORCH_FUNC: ("rivals.py", "torch.func", 8),
+    FLOOR: ("ours.py", "floor", 1),
 }
-# (what, against what, the goal for each case, whether more is better)
+FASTER, LONGER = "times faster than", "times as long as"
+# (what, against what, in which words, the goal for each case; none where it is only reported)
 GOALS = [
-    (SWEEPS[8], KERAS, (40, 2.4), "times faster than"),
-    (SWEEPS[8], JAX, (1.4, 1), "times faster than"),
-    (SWEEPS[8], FLOOR, (1.5, 1.15), "times as long as"),
-    (FIT, KERAS, (8, 1.8), "times faster than"),
+    (SWEEPS[8], KERAS, FASTER, (110, 4.5, 2, 2)),
+    (SWEEPS[8], JAX_VMAP, FASTER, (2.5, 1.1, 1, 1)),
+    (SWEEPS[8], TORCH_FUNC, FASTER, (5, 1.5, 1, 1)),
+    (SWEEPS[8], FLOOR, LONGER, (1.05, 1.1, None, None)),
+    (FIT, KERAS, FASTER, (20, 3.3, 1.3, 1.3)),
 ]
-
-
-# Contestants: from the sizes to a function of a number of epochs
-
-
-def blas(data_dim, hidden, latent_dim, batch_size, count):
-    """The eleven products of one step, forward and backward, into arrays that are there."""
-    random = np.random.default_rng(0)
-    sizes = dict(b=batch_size, n=data_dim, h=hidden, z=latent_dim, s=2 * latent_dim)
-    array = lambda a, b: random.random((sizes[a], sizes[b]), dtype=np.float32)  # noqa: E731
-    x, h, s, z = (array("b", k) for k in "nhsz")
-    w1, w2, w3, w4 = array("n", "h"), array("h", "s"), array("z", "h"), array("h", "n")
-    # h and x stand for all that has their shape; forward, then backward
-    products = [(x, w1), (h, w2), (z, w3), (h, w4)]
-    products += [(h.T, x), (x, w4.T), (z.T, h), (h, w3.T), (h.T, s), (s, w2.T), (x.T, h)]
-    products = [(a, b, np.empty((len(a), b.shape[1]), np.float32)) for a, b in products]
-    steps = -(-count // batch_size)
-
-    def run(epochs):
-        for _ in range(epochs * steps):
-            for a, b, out in products:
-                np.matmul(a, b, out=out)
-
-    return run, epochs_of(steps)
-
-
-class Draw(keras.layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.seeds = keras.random.SeedGenerator(0)
-
-    def call(self, z_mean, z_log_var):
-        noise = keras.random.normal(ops.shape(z_mean), seed=self.seeds)
-        return z_mean + ops.exp(z_log_var / 2) * noise
-
-
-class Handwritten(keras.Model):
-    """A VAE as one writes it after Keras's guide: a ``train_step`` of one's own, nothing else."""
-
-    def __init__(self, encoder, decoder):
-        super().__init__()
-        self.encoder, self.decoder, self.draw = encoder, decoder, Draw()
-        self.means = [keras.metrics.Mean(name=name) for name in ("loss", "reconstruction", "kl")]
-
-    @property
-    def metrics(self):
-        return self.means
-
-    def train_step(self, x):
-        with tf.GradientTape() as tape:
-            z_mean, z_log_var = self.encoder(x)
-            x_mean = self.decoder(self.draw(z_mean, z_log_var))
-            reconstruction = ops.mean(ops.sum(ops.square(x - x_mean), axis=1))
-            kl = ops.square(z_mean) + ops.exp(z_log_var) - 1 - z_log_var
-            kl = ops.mean(ops.sum(kl, axis=1)) / 2
-            loss = reconstruction + kl
-        gradients = tape.gradient(loss, self.trainable_weights)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        for mean, value in zip(self.means, (loss, reconstruction, kl), strict=True):
-            mean.update_state(value)
-        return {mean.name: mean.result() for mean in self.means}
-
-
-def keras_fit(make, data_dim, hidden, latent_dim, batch_size, count):
-    model = make(*dense(data_dim, latent_dim, (hidden,)))
-    model.compile("adam")
-    x = examples(data_dim, count)
-
-    def run(epochs):
-        model.fit(x, batch_size=batch_size, epochs=epochs, verbose=0)
-
-    return run, epochs_of(-(-count // batch_size))
-
-
-def replicates(number, data_dim, hidden, latent_dim, batch_size, count):
-    """What ``sweep`` does between its compilation and its results."""
-    build = functools.partial(dense, data_dim, latent_dim, (hidden,))
-    steps = -(-count // batch_size)
-    small = data_dim * hidden < 1e5
-    epochs = epochs_of(steps)(512) if small else 4  # a call should not take a minute
-    plan = Plan(
-        build,
-        [Recipe("one")],
-        examples(data_dim, count),
-        epochs=epochs,
-        seeds=range(number),
-        batch_size=batch_size,
-    )
-    training = plan.training()
-    chunk = training.chunk
-
-    def run(epochs):
-        for _ in range(max(1, epochs // chunk)):
-            training.advance(0)
-
-    return run, lambda steps_wanted: max(1, epochs_of(steps)(steps_wanted) // chunk) * chunk
-
-
-def rival(name, python, *sizes):
-    command = [python, FOLDER / "rivals.py", name, *map(str, sizes)]
-    pipe = subprocess.PIPE
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, text=True)
-    ready = process.stdout.readline().split()
-    if not ready:
-        return None
-    VERSIONS[name] = ready[1]
-
-    def run(epochs):
-        print(epochs, file=process.stdin, flush=True)
-        return float(process.stdout.readline())
-
-    return run, epochs_of(-(-sizes[-1] // sizes[-2]))
-
-
-VERSIONS = {}
-
-
-def epochs_of(steps):
-    return lambda wanted: max(1, round(wanted / steps))
-
-
-def examples(data_dim, count):
-    if data_dim == 64:
-        return data.digits()
-    return np.random.default_rng(0).random((count, data_dim), dtype=np.float32)
+BUSY, DRIFT, SPREAD = 0.5, 0.1, 0.25  # above one of these, the machine was not quiet
+ON_GPU = ", on the GPU"
+ENVIRONMENT = {
+    False: {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"},
+    True: {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+}
 
 
 # The run
 
 
-def contestants(sizes, rivals):
-    """By name (function of epochs, epochs for so many steps, replicates, seconds to compile)."""
-    makers = {
-        name: functools.partial(keras_fit, m) for name, m in [(KERAS, Handwritten), (FIT, VAE)]
-    }
-    makers |= {name: functools.partial(replicates, n) for n, name in SWEEPS.items()}
-    if rivals:
-        makers["PyTorch, eager"] = functools.partial(rival, "torch", rivals)
-        makers[JAX] = functools.partial(rival, "jax", rivals)
-    makers[FLOOR] = blas
-    numbers = {name: n for n, name in SWEEPS.items()}
-    entered = {}
-    for name, make in makers.items():
-        start = time.perf_counter()
-        made = make(*sizes)
-        if made is None:
-            print(f"{name} is left out: it cannot be imported by {rivals}.")
+class Contestant:
+    """A process that says that it is ready, and is then asked again and again (see cases.py)."""
+
+    def __init__(self, name, case, python):
+        script, called, self.replicates = CONTESTANTS[name.removesuffix(ON_GPU)]
+        self.on_gpu, self.memory, pipe = name.endswith(ON_GPU), 0, subprocess.PIPE
+        environment = os.environ | ENVIRONMENT[self.on_gpu]
+        command = [python, FOLDER / script, called, case, str(self.replicates)]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True, env=environment
+        )
+
+    def ready(self):
+        """What it says about itself; the last line of its errors where it fails."""
+        if line := self.process.stdout.readline():
+            self.about = json.loads(line)
+            found = self.about["gpu"] or not self.on_gpu
+            return found, "" if found else "its libraries find no GPU"
+        self.process.wait()
+        self.errors.seek(0)
+        return False, (self.errors.read().splitlines() or ["no word"])[-1]
+
+    def microseconds(self, seconds):
+        """Per replicate and step, over about so many seconds."""
+        calls = max(1, round(seconds / self.about["call"]))
+        print(calls, file=self.process.stdin, flush=True)
+        told = json.loads(self.process.stdout.readline())
+        self.memory = told["memory"]
+        return told["seconds"] / (calls * self.about["steps"] * self.replicates) * 1e6
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.errors.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def pythons(rivals):
+    return {"ours.py": sys.executable} | ({"rivals.py": rivals} if rivals else {})
+
+
+def enter(case, rivals, gpu, longest):
+    """The contestants that are ready, and why the others are not there, by name."""
+    entered, absent, found, calls = {}, {}, pythons(rivals), {}
+    names = [*CONTESTANTS]
+    if gpu:
+        names += [name + ON_GPU for name in CONTESTANTS if name != FLOOR]
+    for name in names:
+        script, called, replicates = CONTESTANTS[name.removesuffix(ON_GPU)]
+        if script not in found:
             continue
-        run, epochs = made
-        run(epochs(1))
-        entered[name] = run, epochs, numbers.get(name, 1), time.perf_counter() - start
-    return entered
+        kind, needs = (called, name.endswith(ON_GPU)), 0
+        if kind in calls:  # a call of more replicates takes longer in proportion, on a processor
+            needs = 0 if kind[1] else calls[kind] * replicates
+        if needs <= longest:
+            contestant = Contestant(name, case, found[script])
+            ready, why = contestant.ready()
+            if ready and (needs := contestant.about["call"]) <= longest:
+                entered[name] = contestant
+                calls[kind] = needs / replicates
+                continue
+            contestant.end()
+            if not ready:
+                absent[name] = f"left out: {why.partition(':')[0]}"  # the rest may name folders
+                print(f"{name} is left out: {why}")
+                continue
+        absent[name] = f"left out: a round would take {needs:.0f} s"
+    return entered, absent
 
 
-def timed(run, epochs, steps, number):
-    start = time.perf_counter()
-    told = run(epochs)  # a rival holds its own watch
-    return told or (time.perf_counter() - start) / (epochs * steps * number) * 1e6
-
-
-def measure(sizes, rivals, rounds, seconds):
-    steps = -(-sizes[-1] // sizes[-2])
-    entered, plan = contestants(sizes, rivals), {}
-    for name, (run, epochs, number, _) in entered.items():
-        once = timed(run, epochs(1), steps, number)
-        plan[name] = epochs(seconds * 1e6 / (once * number))
+def measure(case, rivals, gpu, rounds, seconds, longest):
+    """By name: microseconds of each round, seconds to get ready, MiB, and who was left out."""
+    entered, absent = enter(case, rivals, gpu, longest)
     times = {name: [] for name in entered}
-    for _ in range(rounds):
-        for name, (run, _, number, _) in entered.items():
-            times[name].append(timed(run, plan[name], steps, number))
-    return times, {name: entry[3] for name, entry in entered.items()}
+    try:
+        for _ in range(rounds):
+            for name, contestant in entered.items():
+                times[name].append(contestant.microseconds(seconds))
+    finally:
+        for contestant in entered.values():
+            contestant.end()
+    return {
+        "microseconds": times,
+        "seconds_to_compile": {name: c.about["compiling"] for name, c in entered.items()},
+        "peak_mebibytes": {name: c.memory for name, c in entered.items()},
+        "left_out": absent,
+    }, [c.about for c in entered.values()]
+
+
+def machine(abouts):
+    try:
+        names = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
+        cpu = names[0].split(":")[1].strip()
+    except (OSError, IndexError):
+        cpu = platform.processor() or platform.machine()
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    for about in abouts:
+        versions |= about["versions"]
+    gpus = sorted({about["gpu"] for about in abouts if about["gpu"]})
+    return {"cpu": cpu, "cores": os.cpu_count(), "gpus": gpus, "versions": versions}
+
+
+def calibration():
+    """Seconds that a product of two matrices takes now, the median of some."""
+    a, seconds = np.ones((512, 512), np.float32), []
+    for _ in range(50):
+        start = time.perf_counter()
+        np.matmul(a, a)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+# What comes of it
 
 
 def median_ratio(times, a, b):
     return statistics.median(p / q for p, q in zip(times[a], times[b], strict=True))
 
 
-def machine():
-    try:
-        names = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
-        cpu = names[0].split(":")[1].strip()
-    except (OSError, IndexError):
-        cpu = platform.processor() or platform.machine()
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
-    versions = {"python": platform.python_version(), "tensorflow": tf.__version__}
-    versions |= {"keras": keras.__version__, "numpy": np.__version__} | VERSIONS
-    return {"cpu": cpu, "cores": os.cpu_count(), "gpus": gpus, "versions": versions}
+def quiet(load, before, after, cases):
+    """A sentence: whether the machine had nothing else to do, and what says so."""
+    drift = max(before, after) / min(before, after) - 1
+    spreads = [(max(t) - min(t)) / statistics.median(t) for c in cases for t in c.values()]
+    spread = statistics.median(spreads)
+    still = load <= BUSY and drift <= DRIFT and spread <= SPREAD
+    return (
+        f"The machine was {'quiet' if still else 'not quiet'}: its load was {load:.1f} before the "
+        f"run, a matrix product took {after / before:.2f} times as long after it, and half "
+        f"of the contestants spread over more than {spread:.0%} of their median."
+        + ("" if still else " Ratios hold better than times, and neither holds well.")
+    )
 
 
 def goals(results):
-    """Lines (what, goal, measured, whether met) for each case."""
+    """Lines of a case, words, the goal or none, the ratio that was measured, and whether met."""
     lines = []
-    for what, against, wanted, words in GOALS:
-        for (case, times), goal in zip(results.items(), wanted, strict=True):
-            if what not in times or against not in times:
-                continue
-            faster = words == "times faster than"
-            ratio = median_ratio(times, *((against, what) if faster else (what, against)))
-            met = ratio >= goal if faster else ratio <= goal
-            lines.append((case, f"{what}, {words} {against}", goal, ratio, met))
+    for what, against, words, wanted in GOALS:
+        for (case, result), goal in zip(results.items(), wanted, strict=True):
+            times = result["microseconds"]
+            if what in times and against in times:
+                pair = (against, what) if words == FASTER else (what, against)
+                ratio = median_ratio(times, *pair)
+                met = goal is None or (ratio >= goal if words == FASTER else ratio <= goal)
+                lines.append((case, f"{what}, {words} {against}", goal, ratio, met))
     return lines
 
 
-def tables(results, compiling, where):
-    """Markdown: how long each takes, and the goals."""
+def losses(results):
+    """Sentences: who takes less time than this package does for as many replicates."""
+    ours, found = {1: (FIT, SWEEPS[1]), 8: (SWEEPS[8],)}, []
+    for case, result in results.items():
+        times = result["microseconds"]
+        for name in (KERAS, TORCH, JAX, JAX_VMAP, TORCH_FUNC):
+            for mine in ours[CONTESTANTS[name][2]]:
+                if not {name, mine} <= times.keys():
+                    continue
+                if (ratio := median_ratio(times, name, mine)) < 1:
+                    found.append(f"{case}: {name} takes {ratio:.2f} of the time of {mine}.")
+    return found
+
+
+def tables(stored):
+    """Markdown: a table for each case, then the goals and who is faster."""
+    where, results = stored["machine"], stored["cases"]
     gpus = ", ".join(where["gpus"]) or "no GPU"
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     text = [
         f"Measured on {where['cpu']}, {where['cores']} cores, {gpus}; {versions}. Microseconds per "
-        f"replicate and step: median of {where['rounds']} interleaved rounds (least to most).",
-        "",
-        "| | " + " | ".join(f"{case} | compiling, s" for case in results) + " |",
-        "|---|" + "--:|" * 2 * len(results),
+        f"replicate and step: median of {where['rounds']} interleaved rounds (least to most). "
+        f"{where['quiet']}",
     ]
-    for name in max(results.values(), key=len):
-        row = [name]
-        for case, times in results.items():
-            t = times.get(name)
-            row.append(f"{figure(statistics.median(t))} ({spread(t)})" if t else "")
-            row.append(f"{compiling[case][name]:.0f}" if name in OURS and t else "")
-        text.append("| " + " | ".join(row) + " |")
-    heads = " | ".join(f"{case}: goal | measured" for case in results)
-    text += ["", f"| Within a round | {heads} |", "|---|" + "--:|" * 2 * len(results)]
-    for words, lines in itertools.groupby(goals(results), key=lambda line: line[1]):
-        cells = (f"{goal:g} | {r:.2f}{'' if met else ' (missed)'}" for *_, goal, r, met in lines)
-        text.append(f"| {words} | " + " | ".join(cells) + " |")
+    for case, result in results.items():
+        times, absent = result["microseconds"], result["left_out"]
+        text += ["", f"| {title(case)} | µs per replicate and step | compiling, s | memory, MiB |"]
+        text += ["|---|--:|--:|--:|"]
+        for name in sorted([*times, *absent], key=order):
+            if name in absent:
+                text.append(f"| {name} | {absent[name]} | | |")
+                continue
+            t, seconds = times[name], result["seconds_to_compile"][name]
+            row = f"{figure(statistics.median(t))} ({figure(min(t))} to {figure(max(t))})"
+            memory = result["peak_mebibytes"][name]
+            text.append(f"| {name} | {row} | {seconds:.1f} | {memory:,.0f} |")
+    text += ["", "| Within a round | " + " | ".join(results) + " |"]
+    text += ["|---|" + "--:|" * len(results)]
+    measured = goals(results)
+    for words in dict.fromkeys(line[1] for line in measured):
+        cells = {case: cell(*rest) for case, w, *rest in measured if w == words}
+        text.append(f"| {words} | " + " | ".join(cells.get(case, "") for case in results) + " |")
+    found = [f"- {line}" for line in losses(results)]
+    none = "Nobody else is faster with as many replicates."
+    text += ["", *(["Where another is faster:", "", *found] if found else [none])]
     return "\n".join(text) + "\n"
 
 
-def spread(times):
-    return f"{figure(min(times))} to {figure(max(times))}"
+def title(case):
+    return f"{case}, batches of {CASES[case].batch_size}"
+
+
+def order(name):
+    bare = name.removesuffix(ON_GPU)
+    return name != bare, [*CONTESTANTS].index(bare)
+
+
+def cell(goal, ratio, met):
+    wanted = "" if goal is None else f" (goal {goal:g}{'' if met else ', missed'})"
+    return f"{ratio:.2f}{wanted}"
 
 
 def figure(value):
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.1f}"
 
 
-def plot(results):
+def plot(results, path):
     """A panel a case: the median of each contestant, over a bar from least to most."""
     figures.style()
-    names = list(max(results.values(), key=len))[::-1]
-    fig, axes = plt.subplots(1, len(results), figsize=(9, 3.6), sharey=True, layout="constrained")
-    for ax, (case, times) in zip(axes, results.items(), strict=True):
+    entered = {name for result in results.values() for name in result["microseconds"]}
+    names = sorted(entered, key=order)[::-1]
+    rows, size = -(-len(results) // 2), dict(sharey=True, layout="constrained")
+    fig, axes = plt.subplots(rows, 2, figsize=(9, rows * (0.8 + 0.27 * len(names))), **size)
+    for ax, (case, result) in zip(axes.flat, results.items(), strict=True):
         for y, name in enumerate(names):
-            if name in times:
-                draw(ax, y, times[name], ours=name in OURS)
-        ax.set(xscale="log", title=case, xlabel="µs per replicate and step")
+            if times := result["microseconds"].get(name):
+                draw(ax, y, times, ours=name.removesuffix(ON_GPU) in OURS)
+        ax.set(xscale="log", title=title(case), xlabel="µs per replicate and step")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
         ax.margins(x=0.12, y=0.1)
-    fig.savefig(PICTURE, dpi=150, metadata={"Software": None})
+    fig.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def draw(ax, y, times, ours):
@@ -318,27 +311,45 @@ def draw(ax, y, times, ours):
     ax.annotate(figure(median), (median, y), **place)
 
 
+def has_gpu():
+    """Whether NVIDIA's tool lists one; TensorFlow need not be started here to know."""
+    tool = shutil.which("nvidia-smi")
+    return bool(tool) and b"GPU" in subprocess.run([tool, "-L"], capture_output=True).stdout
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rivals", help="a Python that may have PyTorch and JAX")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.4, help="for each contestant and round")
+    parser.add_argument("--longest", type=float, default=10, help="seconds that one may need")
+    parser.add_argument("--into", type=Path, help="a folder for results and picture")
     arguments = parser.parse_args()
     rivals = arguments.rivals if arguments.rivals and Path(arguments.rivals).exists() else None
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
-    if busy > 0.5:
-        print(f"The machine is busy (load {busy:.1f}): ratios hold better than times.")
-    results, compiling = {}, {}
-    for case, sizes in CASES.items():
+    folder, picture = FOLDER, PICTURE
+    if arguments.into:
+        folder, picture = arguments.into, arguments.into / PICTURE.name
+    options = arguments.rounds, arguments.seconds, arguments.longest
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
+    before, gpu = calibration(), has_gpu()
+    if load > BUSY:
+        print(f"The machine is busy (load {load:.1f}): ratios hold better than times.")
+    results, abouts = {}, []
+    for case in CASES:
         print(f"{case} ...", flush=True)
-        results[case], compiling[case] = measure(sizes, rivals, arguments.rounds, arguments.seconds)
-    where = machine() | {"rounds": arguments.rounds}
-    text = tables(results, compiling, where)
+        results[case], more = measure(case, rivals, gpu, *options)
+        abouts += more
+    times = [result["microseconds"] for result in results.values()]
+    where = machine(abouts) | {
+        "rounds": arguments.rounds,
+        "quiet": quiet(load, before, calibration(), times),
+    }
+    stored = {"machine": where, "cases": results}
+    text = tables(stored)
     print(text)
-    stored = {"machine": where, "microseconds": results, "seconds_to_compile": compiling}
-    (FOLDER / "results.json").write_text(json.dumps(stored, indent=1) + "\n")
-    (FOLDER / "results.md").write_text(text)
-    plot(results)
+    (folder / "results.json").write_text(json.dumps(stored, indent=1) + "\n")
+    (folder / "results.md").write_text(text)
+    plot(results, picture)
 
 
 if __name__ == "__main__":
