@@ -149,6 +149,15 @@ def test_leading_eigenvalues_of_constant_data_are_zero(large):
     assert theory.active_units(theory.spectrum(np.full((200, 100), 0.7), leading=3), 1e-6) == 0
 
 
+@pytest.mark.parametrize("shape", [(300, 160), (160, 300)])
+def test_nothing_is_left_beyond_the_rank_of_large_data(shape, large):
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        x = random.normal(size=(shape[0], 3)) @ random.normal(size=(3, shape[1])) + 1
+        with pytest.raises(ValueError, match=r"leaves nothing .* only 3 directions"):
+            theory.maximum_likelihood_noise_variance(x, 4)
+
+
 @given(spectra, noise_variances, latent_dims, st.integers(0, 12))
 @settings(deadline=None)
 def test_the_law_needs_the_leading_part_and_the_total(eigenvalues, noise, latent_dim, surplus):
