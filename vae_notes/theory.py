@@ -157,6 +157,7 @@ class Moments:
     ----------
     Chan, Golub & LeVeque (1983), *Algorithms for computing the sample variance*, The American
     Statistician 37(3), equation 2.1.
+    Taught in chapter 7, *Your own data*, section *Load*.
 
     Examples
     --------
