@@ -71,14 +71,14 @@ clean:  ## remove what was built; the environment stays
 	@find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ruff_cache -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # The package in an environment of its own, then the tools of its tests, which may move none of its versions.
-TOOLS := pytest pytest-xdist hypothesis distributed pandas plotnine statsmodels
+TOOLS := pytest pytest-xdist hypothesis distributed beautifulsoup4 pandas plotnine statsmodels
 define tested_with
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv/$(1) \
 		&& $(BIN)/uv pip install -q --python .venv/$(1) --resolution $(2) . \
 		&& $(BIN)/uv pip freeze -q --python .venv/$(1) --exclude-editable | grep -v '^vae-notes' >.venv/$(1)/versions.txt \
 		&& $(BIN)/uv pip install -q --python .venv/$(1) --constraint .venv/$(1)/versions.txt $(TOOLS) \
 		&& grep -E '^(numpy|scipy|tensorflow|keras|matplotlib|scikit-learn|pillow)==' .venv/$(1)/versions.txt | paste -s -d' ' \
-		&& .venv/$(1)/bin/python -m pytest -q -n 2 --dist loadfile -p no:cacheprovider -W ignore::DeprecationWarning \
+		&& env -u VAE_NOTES_REQUIRE_BROWSER .venv/$(1)/bin/python -m pytest -q -n 2 --dist loadfile -p no:cacheprovider -W ignore::DeprecationWarning \
 			-W ignore::FutureWarning --ignore tests/book tests
 endef
 

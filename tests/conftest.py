@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
@@ -70,6 +71,8 @@ def page(request):
 def browser():
     """A Chromium or Chrome of this machine's own."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if find_spec("playwright") is None:
+        unavailable("no Playwright, which drives the browser")
     if executable is None:
         unavailable("no browser: install chromium (Debian and Ubuntu: apt install chromium)")
     from playwright.sync_api import sync_playwright
