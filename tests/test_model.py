@@ -185,7 +185,11 @@ def nothing():
             {"epochs": 2, "steps_per_epoch": 5},
             "the dataset ended before steps_per_epoch=5 batches",
         ),
-        (generator, {"epochs": 2}, "the generator can be gone through once, and there are 2"),
+        (
+            lambda: generator(8),
+            {"epochs": 2},
+            "the generator can be gone through once, and there are 2",
+        ),
         (dataset, {"steps_per_epoch": 10}, "has 8 batches, too few for steps_per_epoch=10 in 1"),
         (dataset, {"steps_per_epoch": 5, "epochs": 2}, "too few for steps_per_epoch=5 in 2 epochs"),
         (
