@@ -243,6 +243,14 @@ def test_what_a_generator_raises_arrives():
         small_vae().fit(broken(), verbose=0)
 
 
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_batch_at_a_time(jit_compile):
+    """A fresh model, whose optimiser has no variables yet, in a program of XLA's as well."""
+    vae = small_vae(jit_compile=jit_compile)
+    vae.train_on_batch(X[:32])
+    assert vae.optimizer.iterations == 1
+
+
 def test_callbacks_watch_the_elbo(tmp_path):
     vae = small_vae()
     best = tmp_path / "best.keras"

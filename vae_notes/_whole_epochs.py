@@ -63,8 +63,6 @@ class WholeEpochs(keras.Model):
         shuffle: bool = True,
         **kwargs: Any,
     ) -> Any:
-        if self.built and not self.optimizer.built:  # XLA cannot create variables on its way
-            self.optimizer.build(self.trainable_variables)
         options = dict(epochs=epochs, verbose=verbose, **kwargs)
         in_memory = isinstance(x, np.ndarray)
         if not in_memory or y is not None or kwargs.get("steps_per_epoch") is not None:
@@ -83,6 +81,7 @@ class WholeEpochs(keras.Model):
 
         if not self._runs_whole_epochs(watching, TRAIN):
             return super().fit(_batches(x, order, batch_size), callbacks=watching, **options)
+        self._build_optimizer()
         epoch, tensor = self._whole_epoch(self.train_step, x, batch_size), tf.constant(x)
         options["callbacks"] = keras.callbacks.CallbackList(
             watching,
@@ -122,6 +121,16 @@ class WholeEpochs(keras.Model):
         options = dict(verbose=verbose, callbacks=callbacks, **without_cached_data(kwargs))
         with running(self, "test", lambda _: epoch(tensor, tf.range(len(x)))):
             return super().evaluate(tf.data.Dataset.range(1), **options)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        if self.built:
+            self._build_optimizer()
+        return super().make_train_function(force)
+
+    def _build_optimizer(self) -> None:
+        """Before any step: XLA cannot make variables on its way."""
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
 
     def _runs_whole_epochs(self, callbacks: Iterable[Any], hooks: Iterable[str]) -> bool:
         one_device = self.distribute_strategy.num_replicas_in_sync == 1
