@@ -26,7 +26,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from cases import CASES
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from vae_notes import figures
 
@@ -295,7 +295,9 @@ def plot(results, path):
             if times := result["microseconds"].get(name):
                 draw(ax, y, times, ours=name.removesuffix(ON_GPU) in OURS)
         ax.set(xscale="log", title=title(case), xlabel="µs per replicate and step")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        low, high = ax.get_xlim()  # where less than a decade is seen, LogLocator gives up
+        steps = (1, 3) if high > 10 * low else (1, 2, 3, 5)
+        ax.xaxis.set_major_locator(FixedLocator([m * 10**k for k in range(7) for m in steps]))
         ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
