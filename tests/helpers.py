@@ -16,7 +16,7 @@ PAGES = sorted(path for path in HTML.rglob("*.html") if "_static" not in path.pa
 
 
 def install(target):
-    """Build the wheel and install it, alone, in a folder."""
+    """Build the wheel and unpack it in a folder, as pip would: it holds nothing to be built."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         hidden = shutil.ignore_patterns("__pycache__")
@@ -26,8 +26,8 @@ def install(target):
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
         wheel = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, source]
         run(*pip, *wheel, check=True)
-        wheels = Path(folder).glob("*.whl")
-        run(*pip, "install", "--no-deps", "--target", target, *wheels, check=True)
+        (built,) = Path(folder).glob("*-none-any.whl")
+        shutil.unpack_archive(built, target, "zip")
 
 
 def run(*command, **options):

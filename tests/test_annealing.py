@@ -12,7 +12,7 @@ X = data.digits()[:128]
 
 def small_vae(objective=None, **kwargs):
     vae = VAE(dense_encoder(64, 2, (8,)), dense_decoder(2, 64, (8,)), objective)
-    vae.compile("adam", **{"jit_compile": False, **kwargs})
+    vae.compile("sgd", **{"jit_compile": False, **kwargs})
     return vae
 
 

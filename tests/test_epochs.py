@@ -21,6 +21,11 @@ from vae_notes.networks import dense
 X = data.digits()[:147]  # the last of five batches has 19 examples
 
 
+def descent():
+    """An optimiser with a state whose steps are traced in half the time of Adam's."""
+    return keras.optimizers.SGD(1e-3, momentum=0.9)
+
+
 class Watch(keras.callbacks.Callback):
     """Sees each batch, or each epoch."""
 
@@ -44,9 +49,9 @@ class WatchTests(keras.callbacks.Callback):
         self.batches.append(batch)
 
 
-def small_vae(optimizer="adam", **kwargs):
-    vae = VAE(*dense(64, 3, (8,)))
-    vae.compile(optimizer, **{"jit_compile": False, **kwargs})
+def small_vae(optimizer=None, hidden=(), **kwargs):
+    vae = VAE(*dense(64, 3, hidden))
+    vae.compile(optimizer or descent(), **{"jit_compile": False, **kwargs})
     return vae
 
 
@@ -79,7 +84,7 @@ def assert_same(fast, slow, rtol=1e-5):
 def test_same_history(jit_compile):
     assert_same(
         *fast_and_slow(
-            lambda: small_vae(jit_compile=jit_compile),
+            lambda: small_vae("adam", (8,), jit_compile=jit_compile),
             callbacks=[KLAnnealing(schedules.linear(0, 2))],
             epochs=3,
             validation_data=X[:50],
@@ -287,14 +292,14 @@ class Opaque(keras.layers.Layer):
 
 
 def test_what_xla_cannot_compile_runs_without():
-    encoder, decoder = dense(64, 3, (8,))
+    encoder, decoder = dense(64, 3, ())
     x = keras.Input((64,))
     vae = VAE(keras.Model(x, encoder(Opaque()(x))), decoder)
-    vae.compile("adam")
+    vae.compile(descent())
     history = vae.fit(X, epochs=2, validation_data=X[:50], verbose=0)
     assert was_fast(vae)
     assert_same(history, small_vae().fit(X, epochs=2, validation_data=X[:50], verbose=0))
-    vae.compile("adam", jit_compile=True)
+    vae.compile(descent(), jit_compile=True)
     with pytest.raises(tf.errors.InvalidArgumentError):
         vae.fit(X, verbose=0)
 
@@ -306,7 +311,7 @@ def test_freezing_and_compiling_again():
     vae = small_vae()
     vae.fit(X, verbose=0)
     vae.encoder.trainable = False
-    vae.compile("adam", jit_compile=False)
+    vae.compile(descent(), jit_compile=False)
     before, decoder = vae.encoder.get_weights(), vae.decoder.get_weights()
     vae.fit(X, verbose=0)
     for a, b in zip(before, vae.encoder.get_weights(), strict=True):

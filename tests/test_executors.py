@@ -6,45 +6,46 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from sweeps import BUILD, RECIPES, SWEEP, X, assert_same_history, pretend
+from sweeps import BUILD, HELD_OUT, RECIPES, X, assert_same_history, pretend
 
 from vae_notes import _replicates
 from vae_notes.sweep import sweep
 
-SPAWN = multiprocessing.get_context("spawn")
+# Whole batches, for each other size of a batch makes the program longer to compile.
+SWEEP = dict(x=X[:128], epochs=3, batch_size=32, validation_data=HELD_OUT[:32])
 
 
 @pytest.fixture(scope="module")
 def here():
-    """What one process gives."""
-    return sweep(BUILD, RECIPES[:3:2], X, seeds=[0, 1, 2], **SWEEP)
+    """What this process gives."""
+    return sweep(BUILD, RECIPES[:3:2], seeds=[0, 1, 2], **SWEEP)
 
 
-@pytest.mark.parametrize("engine", ["processes", "dask"])
-def test_executors(here, engine):
-    """Two blocks in other processes give what one process gives."""
-    with ProcessPoolExecutor(2, SPAWN) if engine == "processes" else Dask() as executor:
-        there = sweep(BUILD, RECIPES[:3:2], X, seeds=[0, 1, 2], executor=executor, **SWEEP)
+@pytest.fixture(scope="module")
+def process():
+    """Another, in which TensorFlow takes seconds to start; the last test that asks ends it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """The executor of a local cluster."""
+    from distributed import Client, LocalCluster
+
+    options = dict(n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs=50)
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        yield client.get_executor()
+
+
+@pytest.mark.parametrize("engine", ["process", "dask"])
+def test_executors(here, engine, request):
+    """Two blocks in another process give what this process gives."""
+    executor = request.getfixturevalue(engine)
+    there = sweep(BUILD, RECIPES[:3:2], seeds=[0, 1, 2], executor=executor, **SWEEP)
     assert len(there) == 6
     for run in there:
         assert_same_history(run, here[run.recipe.name, run.seed].history)
-
-
-class Dask:
-    """A local cluster's executor, as a context."""
-
-    def __enter__(self):
-        from distributed import Client, LocalCluster
-
-        self.cluster = LocalCluster(
-            n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs=50
-        )
-        self.client = Client(self.cluster)
-        return self.client.get_executor()
-
-    def __exit__(self, *_):
-        self.client.close()
-        self.cluster.close()
 
 
 def deadly(seed):
@@ -74,12 +75,10 @@ def test_a_worker_compiles_once(narrow, monkeypatch):
     assert len(compiled) == 2
 
 
-def test_a_worker_that_dies(narrow, here):
-    with ProcessPoolExecutor(1, mp_context=SPAWN) as executor:
-        with pytest.warns(
-            UserWarning, match=r"2 of 3 replicates were not trained: recipe 'plain', seed 1"
-        ):
-            kept = sweep(deadly, RECIPES[:1], X, seeds=[0, 1, 2], executor=executor, **SWEEP)
+def test_a_worker_that_dies(narrow, here, process):
+    lost = r"2 of 3 replicates were not trained: recipe 'plain', seed 1"
+    with pytest.warns(UserWarning, match=lost):
+        kept = sweep(deadly, RECIPES[:1], seeds=[0, 1, 2], executor=process, **SWEEP)
     assert set(kept.failed) == {("plain", 1), ("plain", 2)}
     assert_same_history(kept["plain", 0], here["plain", 0].history)
     assert np.isnan(kept.curves("loss")["plain"]).all(axis=1).tolist() == [False, True, True]

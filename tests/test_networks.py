@@ -324,7 +324,7 @@ SERIES = (2 * np.sin(TIME + PHASE + [0, 1])).astype(np.float32)  # (128, 25, 2)
     ("build", "x", "widths"),
     [
         (functools.partial(dense, 64), X, (16, 16)),
-        (functools.partial(convolutional, (7, 8, 1)), IMAGES[:, 1:], (4, 4, 8)),
+        (functools.partial(convolutional, (7, 8, 1)), IMAGES[:, 1:], (4, 8)),
         (functools.partial(series, 25, 2), SERIES, (4, 8)),
     ],
     ids=["dense", "convolutional", "series"],
@@ -337,12 +337,12 @@ def test_it_learns_and_comes_back_from_a_file(build, x, widths, options, tmp_pat
     assert vae.reconstruct(x).shape == x.shape and vae.sample(2, seed=0).shape == (2, *x.shape[1:])
     vae.save(tmp_path / "vae.keras")
     loaded = VAE.load(tmp_path / "vae.keras")
-    assert_array_equal(loaded.predict(x, verbose=0), vae.predict(x, verbose=0))
+    assert_array_equal(loaded.reconstruct(x), vae.reconstruct(x))
 
 
 def test_a_sweep_of_blocks_is_a_run_of_fit():
     build = functools.partial(dense, 64, 3, (8, 8), residual=True)
-    x, held_out = X[:75], X[75:100]
+    x, held_out = X[:64], X[64:96]
     recipe = Recipe("plain", learning_rate=2e-3)
     runs = sweep(build, [recipe], x, epochs=3, seeds=[0, 1], validation_data=held_out)
     vae = VAE(*build(seed=1), recipe.objective, seed=1)

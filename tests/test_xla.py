@@ -19,7 +19,7 @@ def convolutional(**kwargs):
 def test_a_dense_model_gets_xla_and_a_convolutional_one_does_not():
     dense = VAE(*networks.dense(64, 2, (4,)))
     dense.compile("adam")
-    dense.fit(IMAGES.reshape(16, 64), batch_size=8, verbose=0)
+    dense.fit(IMAGES.reshape(16, 64), batch_size=16, verbose=0)
     assert dense.uses_xla == {"train": True}
     vae = convolutional()
     vae.fit(IMAGES, batch_size=8, validation_data=IMAGES, verbose=0)

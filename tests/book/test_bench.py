@@ -66,8 +66,13 @@ def test_a_contestant_is_a_process():
         floor.end()
 
 
-def test_one_that_fails_gives_its_reason():
-    unknown = bench.Contestant(bench.FLOOR, "no case", sys.executable)
+def test_one_that_fails_gives_its_reason(monkeypatch, tmp_path):
+    """Here one without TensorFlow, which takes seconds to import."""
+    script = tmp_path / "bare.py"
+    code = ("import sys", f"sys.path.append({str(FOLDER)!r})", "import cases", "cases.serve(0, {})")
+    script.write_text("\n".join(code))
+    monkeypatch.setitem(bench.CONTESTANTS, "bare", (script, "bare", 1))
+    unknown = bench.Contestant("bare", "no case", sys.executable)
     ready, why = unknown.ready()
     unknown.end()
     assert not ready and why == "KeyError: 'no case'"
