@@ -74,7 +74,7 @@ clean:  ## remove what was built; the environment stays
 TOOLS := pytest pytest-xdist hypothesis distributed beautifulsoup4 pandas plotnine statsmodels
 define tested_with
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv/$(1) \
-		&& $(BIN)/uv pip install -q --python .venv/$(1) --resolution $(2) . \
+		&& $(BIN)/uv pip install -q --python .venv/$(1) --resolution $(2) '.[tensorflow]' \
 		&& $(BIN)/uv pip freeze -q --python .venv/$(1) --exclude-editable | grep -v '^vae-notes' >.venv/$(1)/versions.txt \
 		&& $(BIN)/uv pip install -q --python .venv/$(1) --constraint .venv/$(1)/versions.txt $(TOOLS) \
 		&& grep -E '^(numpy|scipy|tensorflow|keras|matplotlib|scikit-learn|pillow)==' .venv/$(1)/versions.txt | paste -s -d' ' \

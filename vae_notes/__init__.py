@@ -1,7 +1,7 @@
 """VAE Notes: why your variational autoencoder does not work, in numbers.
 
 Names are imported when first used, so that ``import vae_notes`` is light and what is NumPy never
-waits for TensorFlow.
+waits for TensorFlow, nor needs it to be installed.
 """
 
 import importlib

@@ -37,7 +37,7 @@ class _Deferred:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if "keras" not in sys.modules or "tensorflow" not in sys.modules:
+        if not (sys.modules.get("keras") and sys.modules.get("tensorflow")):
             _import_tensorflow()
         return getattr(importlib.import_module(self._name), attribute)
 
@@ -48,10 +48,19 @@ class _Deferred:
 def _import_tensorflow() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr():
-        tensorflow = importlib.import_module("tensorflow")
-        loaded = importlib.import_module("keras")
-        tensorflow.constant(0.0)  # the first kernel prints too
+    try:
+        with _quiet_stderr():
+            tensorflow = importlib.import_module("tensorflow")
+            loaded = importlib.import_module("keras")
+            tensorflow.constant(0.0)  # the first kernel prints too
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "keras"):
+            raise
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed, and training needs TensorFlow and Keras: "
+            f'pip install "vae-notes[tensorflow]".',
+            name=error.name,
+        ) from None
     if loaded.backend.backend() != "tensorflow":
         raise ImportError(
             f"vae_notes runs on Keras's TensorFlow backend, but Keras was imported with "

@@ -9,7 +9,7 @@ array are cut there, too: what is computed block by block does not depend on whe
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from vae_notes._keras import tf
 from vae_notes.data import check
 
-__all__ = ["LARGE", "Blocks", "batch_shape", "empty", "fed", "gathered", "is_source", "run_out"]
+__all__ = [
+    "LARGE",
+    "Blocks",
+    "batch_shape",
+    "empty",
+    "fed",
+    "gathered",
+    "in_batches",
+    "is_source",
+    "run_out",
+]
 
 LARGE = 2**22  # values; fewer are held as one array
 MOST_ROWS = 1024  # of a block
@@ -175,15 +185,28 @@ def _length(source: Any) -> float | None:
     return getattr(source, "num_batches", None)
 
 
+def in_batches(model: Any, x: NDArray, size: int = 1024) -> Any:
+    """A model's outputs for all of ``x``, as arrays; several outputs as a tuple of them."""
+    # Keras's predict would trace anew for each model, and warn about it.
+    parts = [model(x[i : i + size], training=False) for i in range(0, len(x), size)]
+    if isinstance(parts[0], (list, tuple)):
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    return np.concatenate(parts)
+
+
 # For Keras
 
 
 def _as_tuples(
-    source: Iterator[Any], data_shape: tuple[int | None, ...] | None, errors: list[Exception]
+    source: Iterator[Any],
+    data_shape: tuple[int | None, ...] | None,
+    errors: list[Exception],
+    refuse: Callable[[NDArray[Any]], None],
 ) -> Iterator[tuple[NDArray[Any]]]:
     """A generator as Keras wants it, each batch checked; what was wrong is kept."""
     try:
         for batch in _batches(source, data_shape, np.float32):
+            refuse(batch)
             yield (batch,)
     except Exception as error:
         errors.append(error)
@@ -209,6 +232,7 @@ def fed(
     steps: int | None,
     option: str,
     errors: list[Exception],
+    refuse: Callable[[NDArray[Any]], None],
     epochs: int = 1,
 ) -> Any:
     """What Keras is to go through for x: a source that is fit for it, or x itself.
@@ -225,6 +249,8 @@ def fed(
         Its name in messages.
     errors : list
         Where an error in a generator will be put, which TensorFlow wraps in words of its own.
+    refuse : callable
+        Raises for an array that is no such data; what is in a dataset is not seen.
     epochs : int
         How often.
 
@@ -233,6 +259,8 @@ def fed(
     ValueError
         If a source is empty, never ends, or ends before the epochs do, as far as can be told.
     """
+    if isinstance(x, np.ndarray):
+        refuse(x)
     if not is_source(x):
         return x
     name, count = _word(x), _length(x)
@@ -253,7 +281,7 @@ def fed(
                 f"{name} can be gone through once, and there are {epochs} epochs: give {option} "
                 f"and a generator that goes on, or a dataset."
             )
-        return _as_tuples(x, data_shape, errors)
+        return _as_tuples(x, data_shape, errors, refuse)
     if hasattr(x, "element_spec") and data_shape is not None:
         _check_spec(x.element_spec, data_shape, name)
     return x

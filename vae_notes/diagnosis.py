@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from vae_notes import _check, theory
-from vae_notes._keras import ops
 from vae_notes._noise import reparameterised
-from vae_notes._passes import Blocks, gathered
+from vae_notes._passes import Blocks, gathered, in_batches
 from vae_notes._report import Printed
-from vae_notes.model import in_batches
 from vae_notes.objective import Objective, kl_divergence
 
 __all__ = ["Report", "diagnose", "mutual_information"]
@@ -399,7 +397,7 @@ class _Seen:
                 z = reparameterised(z_mean, z_log_var, self.noise.standard_normal(z_mean.shape))
                 decoded = np.asarray(self.decode(z.astype(np.float32)))
                 error, _ = self.objective.terms(x, decoded, z_mean, z_log_var)
-                self.error += float(ops.mean(error)) * len(x)
+                self.error += float(np.mean(error)) * len(x)
 
     def _thin_out(self) -> None:
         """Keep those with the smallest of random keys, one an example: all are as likely."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from vae_notes import _check, data
 from vae_notes._keras import keras, ops, tf
 from vae_notes._noise import across_devices, reparameterised, standard_normal
-from vae_notes._passes import batch_shape, empty, fed, is_source, run_out
+from vae_notes._passes import batch_shape, empty, fed, in_batches, is_source, run_out
 from vae_notes._whole_epochs import WholeEpochs
 from vae_notes.objective import Objective, weighted_loss
 
@@ -238,19 +238,21 @@ class VAE(WholeEpochs):
         Raises
         ------
         ValueError
-            If the data are unusable, or a dataset or generator is empty, never ends, or ends
-            before ``steps_per_epoch`` batches in each epoch.
+            If the data are unusable, or outside of what the likelihood is for, as far as they are
+            no dataset; or if a dataset or generator is empty, never ends, or ends before
+            ``steps_per_epoch`` batches in each epoch.
         """
         for name in ("class_weight", "sample_weight"):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"A VAE weighs all examples alike: leave out {name}.")
         errors: list[Exception] = []
+        refuse = self.objective.likelihood.check
         steps = kwargs.get("steps_per_epoch"), "steps_per_epoch"
-        x = fed(self._checked(x, y), self.data_shape, *steps, errors, epochs)
+        x = fed(self._checked(x, y), self.data_shape, *steps, errors, refuse, epochs)
         if validation_data is not None:
             validation_data = self._checked(validation_data)
             each = kwargs.get("validation_steps"), "validation_steps"
-            validation_data = fed(validation_data, self.data_shape, *each, errors, epochs)
+            validation_data = fed(validation_data, self.data_shape, *each, errors, refuse, epochs)
         with run_out(x, *steps, errors):
             history = super().fit(
                 x,
@@ -279,7 +281,8 @@ class VAE(WholeEpochs):
         """As for any Keras model, on the same noise each time."""
         errors: list[Exception] = []
         steps = kwargs.get("steps"), "steps"
-        x = fed(self._checked(x, y), self.data_shape, *steps, errors)
+        refuse = self.objective.likelihood.check
+        x = fed(self._checked(x, y), self.data_shape, *steps, errors, refuse)
         self.test_sampling.restart()
         with run_out(x, *steps, errors):
             found = super().evaluate(x, None, batch_size, verbose, **kwargs)
@@ -440,12 +443,3 @@ class VAE(WholeEpochs):
         if not isinstance(model, cls):
             raise ValueError(f"{path} holds a {type(model).__name__}: give the file of a VAE.")
         return model
-
-
-def in_batches(model: Any, x: NDArray, size: int = 1024) -> Any:
-    """A model's outputs for all of ``x``, as arrays; several outputs as a tuple of them."""
-    # Keras's predict would trace anew for each model, and warn about it.
-    parts = [model(x[i : i + size], training=False) for i in range(0, len(x), size)]
-    if isinstance(parts[0], (list, tuple)):
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-    return np.concatenate(parts)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vae_notes import _check, likelihoods
-from vae_notes._keras import ops
+from vae_notes._arrays import alike, namespace
 from vae_notes.likelihoods import Likelihood, same_shape
 from vae_notes.schedules import Schedule
 
@@ -38,7 +38,7 @@ def kl_divergence(z_mean: Any, z_log_var: Any) -> Any:
 
     Returns
     -------
-    tensor (B, D), float32
+    array (B, D), float64, or tensor (B, D), float32, where a tensor is given
         In nats; nothing is reduced.
 
     Raises
@@ -53,12 +53,13 @@ def kl_divergence(z_mean: Any, z_log_var: Any) -> Any:
 
     Examples
     --------
-    >>> kl_divergence([[0.0, 2.0]], [[0.0, 0.0]]).numpy().tolist()
+    >>> kl_divergence([[0.0, 2.0]], [[0.0, 0.0]]).tolist()
     [[0.0, 2.0]]
     """
     z_mean, z_log_var = same_shape(z_mean=z_mean, z_log_var=z_log_var)
     # expm1 keeps the digits of a unit that has all but collapsed (z_log_var near 0).
-    return 0.5 * (ops.square(z_mean) + ops.expm1(z_log_var) - z_log_var)
+    of = namespace(z_mean)
+    return 0.5 * (of.square(z_mean) + of.expm1(z_log_var) - z_log_var)
 
 
 def weighted_loss(reconstruction: Any, kl: Any, weights: tuple[Any, Any]) -> Any:
@@ -68,14 +69,14 @@ def weighted_loss(reconstruction: Any, kl: Any, weights: tuple[Any, Any]) -> Any
 
     Parameters
     ----------
-    reconstruction, kl : tensor (B,)
+    reconstruction, kl : array or tensor (B,)
         The terms of each example, from :meth:`Objective.terms`.
     weights : pair of floats
         From :meth:`Objective.weights`.
 
     Returns
     -------
-    tensor ()
+    float or tensor ()
         In the units of the reconstruction term as it is weighted.
 
     References
@@ -88,7 +89,9 @@ def weighted_loss(reconstruction: Any, kl: Any, weights: tuple[Any, Any]) -> Any
     4.0
     """
     reconstruction_weight, kl_weight = weights
-    return ops.mean(reconstruction_weight * reconstruction + kl_weight * kl)
+    reconstruction, kl = alike(reconstruction, kl)
+    losses = reconstruction_weight * reconstruction + kl_weight * kl
+    return namespace(losses).mean(losses)
 
 
 @dataclass(frozen=True, init=False)
@@ -143,6 +146,7 @@ class Objective:
         _check.one_of("kl", kl, REDUCTIONS)
         remedy = "give one, and to train without the KL term use KLAnnealing(schedules.constant(0))"
         _check.number("kl_weight", kl_weight, above=0, remedy=remedy)
+        kl_weight = float(str(kl_weight))  # of a float32 the number that it prints
         values = reconstruction, kl, kl_weight, likelihoods.get(likelihood)
         for name, value in zip(self.__dataclass_fields__, values, strict=True):
             object.__setattr__(self, name, value)
@@ -291,7 +295,7 @@ class Objective:
 
         Returns
         -------
-        (reconstruction, kl) : tensors (B,), float32
+        (reconstruction, kl) : arrays (B,), float64, or tensors (B,), float32, where one is given
             Sum of squared errors, or cross-entropy in nats; KL divergence in nats.
 
         Raises
@@ -304,11 +308,12 @@ class Objective:
         >>> import numpy as np
         >>> x, z = np.ones((2, 28, 28, 1)), np.zeros((2, 8))
         >>> reconstruction, kl = Objective().terms(x, 0 * x, z, z)
-        >>> reconstruction.numpy().tolist(), kl.numpy().tolist()
+        >>> reconstruction.tolist(), kl.tolist()
         ([784.0, 784.0], [0.0, 0.0])
         """
         reconstruction = _sum_example(self.likelihood.error(x, decoded))
-        return reconstruction, _sum_example(kl_divergence(z_mean, z_log_var))
+        reconstruction, kl = alike(reconstruction, _sum_example(kl_divergence(z_mean, z_log_var)))
+        return reconstruction, kl
 
     def elbo(self, reconstruction: Any, kl: Any, data_dim: int, latent_dim: int) -> Any:
         r"""The evidence lower bound that the two summed terms amount to.
@@ -390,4 +395,5 @@ class Objective:
 
 
 def _sum_example(per_dimension: Any) -> Any:
-    return ops.sum(per_dimension, axis=tuple(range(1, len(per_dimension.shape))))  # (B, ...) (B,)
+    axes = tuple(range(1, len(per_dimension.shape)))
+    return namespace(per_dimension).sum(per_dimension, axis=axes)  # (B, ...) -> (B,)
