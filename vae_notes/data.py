@@ -4,7 +4,7 @@ No source but :func:`from_keras` needs a network: two sets of handwritten digits
 images with a side to choose, a time series, a table of numbers and categories, and Gaussian data
 whose answer is known. The reader's own arrays and files come in through :func:`load`. All are
 float32 of shape (n, N), or (n, H, W, C) for images, and pass :func:`check`, the one place that says
-what is wrong with an array.
+what is wrong with an array. What is odd about one that is not wrong, :func:`describe` says.
 
 Examples
 --------
@@ -24,8 +24,8 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -41,9 +41,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
+    "DataFacts",
     "Table",
     "check",
     "co2",
+    "describe",
     "diamonds",
     "digits",
     "from_keras",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 Float = TypeVar("Float", bound=np.floating)
+Scale = Literal["bytes", "16 bits", "unit", "symmetric", "standardised", "other"]
 MNIST_SIDES = (28, 14, 7)
 LONGEST_STONE = 30.0  # mm
 GRADES = {  # of a diamond, from worst to best
@@ -73,6 +76,9 @@ UNITS = {
 }
 KERAS_DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 TABLES = (".csv", ".tsv", ".txt")
+DEEPEST = 16  # grey levels of scikit-learn's digits as they come; pixels have more
+MOST_CODES = 20  # different values of a column that stands for kinds
+SHORTEST_RUN = 4  # equal values at the end of a row, to be called padding
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -663,7 +669,9 @@ def load(
       (transparency is dropped); scaled to [0, 1].
     - A ``tf.data.Dataset``: of arrays, of tuples of which the first item is taken, or of
       dictionaries with a ``key``. It is read as batched if its first dimension is unknown, as after
-      ``batch(32)``; say ``batched=True`` after ``batch(32, drop_remainder=True)``.
+      ``batch(32)``, and batches but for the last then have one size, for sequences given one by one
+      look alike; say ``batched=True`` for batches of other sizes, and after ``batch(32,
+      drop_remainder=True)``.
 
     Parameters
     ----------
@@ -827,7 +835,9 @@ def check(
     Warns
     -----
     UserWarning
-        If the values are whole numbers up to between 17 and 255, that is, pixels never scaled.
+        If the values look like pixels never scaled: none negative, on one scale, and whole numbers
+        up to between 17 and 255, or any from near 0 up to between 100 and 255, or whole numbers
+        from near 0 up to the upper half of 16 bits.
 
     References
     ----------
@@ -853,15 +863,37 @@ def check(
             f"{name} holds values up to {np.abs(values).max():g}, too large for "
             f"{np.dtype(dtype).name}: scale the data first."
         )
-    largest = result.max()
-    if 16 < largest <= 255 and result.min() >= 0 and np.array_equal(result, np.rint(result)):
+    largest = float(result.max())
+    if largest > DEEPEST and (found := _grey_levels(result, largest)):
+        levels, whole = found
+        kind = "whole numbers" if whole else "numbers"
+        bits = " of 16 bits" * (levels == 65535)
         warnings.warn(
-            f"{name} holds whole numbers from {result.min():g} to {largest:g}, like pixels that "
-            f"were never scaled: divide by 255 to bring them to [0, 1].",
+            f"{name} holds {kind} from {result.min():g} to {largest:g}, like pixels{bits} that "
+            f"were never scaled: divide by {levels} to bring them to [0, 1].",
             UserWarning,
             stacklevel=2,
         )
     return result
+
+
+def _grey_levels(x: NDArray[Any], largest: float) -> tuple[int, bool] | None:
+    """Of pixels never scaled the level of white, 255 or 65535, and whether all levels are whole."""
+    smallest = x.min()
+    if smallest < 0 or not (DEEPEST < largest <= 255 or 2**15 <= largest < 2**16):
+        return None
+    white = 255 if largest <= 255 else 65535
+    from_black, whole = smallest <= largest / 20, bool((x == np.rint(x)).all())
+    if white == 255:
+        like_pixels = whole or (from_black and largest > 100)
+    else:
+        like_pixels = whole and from_black
+    if not like_pixels:
+        return None
+    # The columns of a table have scales of their own, which few share with the largest.
+    tops = x.reshape(len(x), -1).max(axis=0)
+    one_scale = 2 * np.sum(tops >= largest / 4) > np.sum(tops > smallest)
+    return (white, whole) if one_scale else None
 
 
 def _numbers(x: ArrayLike, name: str) -> NDArray[Any]:
@@ -873,6 +905,8 @@ def _numbers(x: ArrayLike, name: str) -> NDArray[Any]:
     try:
         values = np.asarray(x)
     except ValueError:
+        if isinstance(x, list):  # a tuple is (x, y)
+            _check_lengths(x, name)
         raise ValueError(
             f"{name} is a {type(x).__name__} of parts with different shapes: give one array with "
             f"one row an example."
@@ -888,11 +922,34 @@ def _numbers(x: ArrayLike, name: str) -> NDArray[Any]:
     if values.ndim == 0:
         raise ValueError(f"{name} is a {type(x).__name__}, not an array: give numbers, (n, N).")
     text = next((value for value in values.flat if isinstance(value, (str, bytes))), None)
+    if text is None:
+        _check_lengths(values, name)
     found = f"text, such as {text!r}" if text is not None else f"values of type {values.dtype}"
     raise ValueError(
         f"{name} holds {found}: give numbers only, such as the numeric columns with "
         f".astype('float32')."
     )
+
+
+def _check_lengths(rows: Iterable[Any], name: str) -> None:
+    """Refuse rows of different lengths; what has no length is somebody else's to refuse."""
+    try:
+        lengths = sorted({len(row) for row in rows})
+    except TypeError:
+        return
+    if len(lengths) > 1:
+        found = _first(lengths) if len(lengths) <= 3 else f"{lengths[0]} to {lengths[-1]}"
+        raise ValueError(
+            f"{name} holds rows of different lengths, {found}: pad or cut them to one length."
+        )
+
+
+def _first(items: Sequence[Any] | NDArray[Any]) -> str:
+    """The first three of them, in words."""
+    shown = [str(item) for item in items[:3]]
+    more = [f"{len(items) - 3} more"] if len(items) > 3 else []
+    *most, last = shown + more
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _check_shape(values: NDArray[Any], data_shape: Sequence[int | None] | None, name: str) -> None:
@@ -935,15 +992,242 @@ def _matches(shape: Sequence[int], data_shape: Sequence[int | None]) -> bool:
 def _check_finite(values: NDArray[Any], name: str) -> None:
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
-    bad = np.argwhere(~np.isfinite(values))  # one row an index
-    nans = int(np.isnan(values).sum())
-    counts = ((nans, "NaN"), (len(bad) - nans, "infinite"))
+    rows = values.reshape(len(values), -1)
+    raise ValueError(f"{name} holds {_not_finite(rows, values.shape[1:])}.")
+
+
+def _not_finite(rows: NDArray[np.floating], data_shape: tuple[int, ...]) -> str:
+    """Which of the values, (n, N), are not finite, the likely cause, and what to do."""
+    n, data_dim = rows.shape
+    bad = ~np.isfinite(rows)
+    columns, throughout = np.flatnonzero(bad.all(axis=0)), np.flatnonzero(bad.all(axis=1))
+    what = _kinds(rows, " and ") + " values" * bool(np.isinf(rows).any())
+    if bad.all():
+        return f"nothing but {what} (a division by 0?): correct the step before"
+    if n > 1 and len(columns):
+        several = len(columns) > 1
+        found = (
+            f"{_places(columns, data_shape)} {'are' if several else 'is'} "
+            f"{_kinds(rows[:, columns])} in all {n} rows (constant, and divided by "
+            f"{'their' if several else 'its'} spread of 0?)"
+        )
+        remedy = f"drop the column{'s' * several}" if len(data_shape) == 1 else "set them to 0"
+        named = n * len(columns)
+    elif data_dim > 1 and len(throughout):
+        found = (
+            f"{len(throughout)} of {n} rows, {_first(throughout)}, "
+            f"{'are' if len(throughout) > 1 else 'is'} {_kinds(rows[throughout])} throughout "
+            f"(missing, or divided by a norm of 0?)"
+        )
+        remedy = "drop or replace such rows"
+        named = data_dim * len(throughout)
+    else:
+        return _scattered(rows, bad, data_shape)
+    rest = int(bad.sum()) - named
+    further = f", then see to {rest} other value{'s' * (rest > 1)}" * bool(rest)
+    return f"{what}: {found}: {remedy}{further}"
+
+
+def _scattered(
+    rows: NDArray[np.floating], bad: NDArray[np.bool_], data_shape: tuple[int, ...]
+) -> str:
+    nans, total = int(np.isnan(rows).sum()), int(bad.sum())
+    counts = ((nans, "NaN"), (total - nans, "infinite"))
     found = " and ".join(f"{count} {kind}" for count, kind in counts if count)
-    raise ValueError(
-        f"{name} holds {found} value{'s' * (len(bad) > 1)}, the first at "
-        f"[{', '.join(map(str, bad[0]))}]: drop or fill the {len(np.unique(bad[:, 0]))} of "
-        f"{len(values)} examples that have them."
+    if nans == total:
+        cause, remedy = "missing values", "fill the gaps or drop such rows"
+    else:
+        cause, remedy = "a division by 0, or an overflow", "correct the step before"
+        if np.all(rows[bad] == -math.inf):
+            cause = "the log of 0"
+        elif not nans and rows.dtype == np.float16:
+            cause = "beyond 65504, where float16 ends"
+    return (
+        f"{found} value{'s' * (total > 1)} in "
+        f"{_places(np.flatnonzero(bad.any(axis=0)), data_shape)}, in {bad.any(axis=1).sum()} of "
+        f"{len(rows)} rows ({cause}?): {remedy}"
     )
+
+
+def _kinds(values: NDArray[np.floating], joint: str = " or ") -> str:
+    """Which kinds of values that are not finite there are."""
+    kinds = (("NaN", np.isnan(values)), ("infinite", np.isinf(values)))
+    return joint.join(kind for kind, where in kinds if where.any())
+
+
+def _places(columns: NDArray[np.intp], data_shape: tuple[int, ...]) -> str:
+    """Columns of (n, N) as a reader who knows the shape of an example would call them."""
+    word = {1: "column", 3: "pixel"}.get(len(data_shape), "place")
+    where = np.stack(np.unravel_index(columns, data_shape), axis=1).tolist()
+    items = [place[0] for place in where] if len(data_shape) == 1 else where
+    return f"{word}{'s' * (len(items) > 1)} {_first(items)}"
+
+
+# --- what there is to say of good data ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a diagnosis asks of the data before it asks anything of a model.
+
+    A column is a place in the example laid flat, as in ``x.reshape(len(x), -1)[:, column]``; what
+    is said of whole numbers, ones and zeros and categories is said of columns that vary.
+
+    Attributes
+    ----------
+    count : int
+        Of examples, n.
+    data_shape : tuple of int
+        Of one example.
+    minimum, maximum, mean, std : float
+        Of all values.
+    scale : str
+        "bytes" or "16 bits", as of pixels that were never scaled; else "unit", in [0, 1];
+        "symmetric", in [-1, 1]; "standardised", where the columns that are no whole numbers mostly
+        have a mean within 0.1 of 0 and a spread within 0.1 of 1; or "other".
+    constant_columns : tuple of int
+        One value in all rows, of which there are at least two.
+    whole_numbers : tuple of int
+        Whole numbers only.
+    binary_columns : tuple of int
+        0 and 1 only.
+    categories : tuple of int
+        At most 20 different whole numbers other than 0 and 1 alone, on average each in ten rows or
+        more: codes that may stand for kinds, whose order and distances mean nothing. Pixels have
+        none.
+    padding : float
+        Fraction of the rows that end in one value, the same for all of them, repeated along the
+        first axis of the example for more than a quarter of its length and four times at least; 0
+        if all rows do, and for images.
+    duplicates : float
+        Fraction of the rows that repeat an earlier one exactly.
+
+    References
+    ----------
+    Taught in chapter 7, *Your own data*, section *Load*.
+
+    Examples
+    --------
+    >>> facts = describe(np.array([[0.0, 3.0, 0.5]] * 20 + [[1.0, 1.0, 0.5]] * 20))
+    >>> facts.binary_columns, facts.categories, facts.constant_columns, facts.duplicates
+    ((0,), (1,), (2,), 0.95)
+    """
+
+    count: int
+    data_shape: tuple[int, ...]
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    scale: Scale
+    constant_columns: tuple[int, ...] = field(repr=False)
+    whole_numbers: tuple[int, ...] = field(repr=False)
+    binary_columns: tuple[int, ...] = field(repr=False)
+    categories: tuple[int, ...] = field(repr=False)
+    padding: float
+    duplicates: float
+
+    @property
+    def constant_share(self) -> float:
+        """The fraction of the columns that are constant."""
+        return len(self.constant_columns) / math.prod(self.data_shape)
+
+
+def describe(x: ArrayLike) -> DataFacts:
+    """What is to be known of data before a model is blamed: scale, constants, codes, padding.
+
+    Parameters
+    ----------
+    x : array (n, ...) or anything that NumPy turns into one
+        As for :func:`check`; pixels that were never scaled are described without a warning.
+
+    Returns
+    -------
+    DataFacts
+
+    Raises
+    ------
+    ValueError
+        If x is no array of finite real numbers or is empty.
+
+    References
+    ----------
+    Taught in chapter 7, *Your own data*, section *Load*.
+
+    Examples
+    --------
+    >>> facts = describe(mnist())
+    >>> facts.scale, len(facts.constant_columns), round(facts.constant_share, 2)
+    ('unit', 121, 0.15)
+    >>> describe(mnist() * 255).scale
+    'bytes'
+    """
+    values = _numbers(x, "x")
+    _check_shape(values, None, "x")
+    _check_finite(values, "x")
+    values = values.astype(np.result_type(values, np.float32), copy=False)
+    rows = values.reshape(len(values), -1)
+    smallest, largest = rows.min(axis=0), rows.max(axis=0)
+    varies = smallest < largest
+    whole = varies & (rows == np.rint(rows)).all(axis=0)
+    binary = whole & (smallest == 0) & (largest == 1)
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond 1e154 squares are infinite
+        means, spreads = rows.mean(axis=0, dtype=float), rows.std(axis=0, dtype=float)
+        mean, std = means.mean(), np.sqrt(np.mean(spreads**2) + means.var())
+    levels = _grey_levels(rows, float(largest.max()))
+    codes = np.zeros_like(whole) if levels else whole & ~binary
+    codes[codes] = _few_values(rows[:, codes])
+    measured = varies & ~whole
+    scale: Scale = "other"
+    if levels:
+        scale = "bytes" if levels[0] == 255 else "16 bits"
+    elif largest.max() <= 1 and smallest.min() >= -1:
+        scale = "unit" if smallest.min() >= 0 else "symmetric"
+    elif measured.any():
+        off = np.abs([means[measured], spreads[measured] - 1])
+        scale = "standardised" if np.all(np.median(off, axis=1) <= 0.1) else "other"
+    constant = ~varies & (len(rows) > 1)
+    different = len({hash(row.tobytes()) for row in rows + 0.0})  # which makes 0 of -0
+    return DataFacts(
+        count=len(rows),
+        data_shape=values.shape[1:],
+        minimum=float(smallest.min()),
+        maximum=float(largest.max()),
+        mean=float(mean),
+        std=float(std),
+        scale=scale,
+        constant_columns=_where(constant),
+        whole_numbers=_where(whole),
+        binary_columns=_where(binary),
+        categories=_where(codes),
+        padding=_padding(values),
+        duplicates=(len(rows) - different) / len(rows),
+    )
+
+
+def _where(mask: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(mask).tolist())
+
+
+def _few_values(rows: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which columns of (n, k) have few different values, each in many rows on average."""
+    ordered = np.sort(rows.T, axis=1)
+    different = 1 + np.count_nonzero(np.diff(ordered, axis=1), axis=1)
+    return (different <= MOST_CODES) & (10 * different <= len(rows))
+
+
+def _padding(x: NDArray[np.floating]) -> float:
+    """The fraction of rows that end in a long run of one value; see :class:`DataFacts`."""
+    n, length = x.shape[:2]
+    run = max(SHORTEST_RUN, length // 4 + 1)
+    if x.ndim > 3 or run > length:
+        return 0.0
+    tail = x[:, -run:].reshape(n, -1)
+    padded = (tail == tail[:, -1:]).all(axis=1)
+    if padded.all() or not padded.any():
+        return 0.0
+    _, counts = np.unique(tail[padded, -1], return_counts=True)
+    return float(counts.max() / n)
 
 
 # --- readers: each returns an array that check then looks at ------------------------------------
@@ -1115,10 +1399,12 @@ def _with_channel(images: NDArray[np.float32]) -> NDArray[np.float32]:
 def _from_dataset(dataset: tf.data.Dataset, key: str | None, batched: bool | None) -> NDArray[Any]:
     if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise ValueError("the dataset repeats without end: pass dataset.take(n).")
+    elements: Iterable[Any] = (_item(element, key) for element in dataset.as_numpy_iterator())
     if batched is None:
         shape = _item(dataset.element_spec, key).shape
         batched = bool(shape.rank) and shape[0] is None
-    items = [_item(element, key) for element in dataset.as_numpy_iterator()]
+        elements = _even(elements) if batched else elements
+    items = list(elements)
     if not items:
         raise ValueError("the dataset is empty: give at least one example.")
     try:
@@ -1129,6 +1415,24 @@ def _from_dataset(dataset: tf.data.Dataset, key: str | None, batched: bool | Non
             f"the dataset's elements have different shapes, such as {shapes[0]} and {shapes[-1]}: "
             f"pass batched=True if they are batches, else make them equal with dataset.map."
         ) from None
+
+
+def _even(batches: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """The batches of a dataset, unless their sizes are those of sequences given one by one."""
+    first = before = None
+    for batch in batches:
+        size = len(batch)
+        if first is None:
+            first = before = size
+        if before != first or size > first:  # only the last may differ, and be smaller
+            other = size if before == first else before
+            raise ValueError(
+                f"the dataset gives batches of {first} and of {other} rows, like sequences one by "
+                f"one: pad or cut sequences to one length, and bring batches to one size with "
+                f"dataset.rebatch(256)."
+            )
+        before = size
+        yield batch
 
 
 def _item(element: Any, key: str | None) -> Any:
