@@ -152,8 +152,10 @@ def test_a_generator_is_audited_as_the_array(likelihood, limit, monkeypatch):
     x, objective = shades(), Objective("mean", "sum", 0.01, likelihood)
     batches = (x[i : i + 70] for i in range(0, len(x), 70))
     found, expected = audit(objective, 5, 2, batches), audit(objective, 5, 2, x)
-    assert str(found) == str(expected)
+    if limit > x.size:
+        assert str(found) == str(expected) and found.test == expected.test
     assert found.largest_eigenvalue == expected.largest_eigenvalue
+    assert found.collapses is expected.collapses is False
     monkeypatch.setattr(_passes, "LARGE", 2**22)
     whole = audit(objective, 5, 2, x).largest_eigenvalue
     assert found.largest_eigenvalue == pytest.approx(whole, rel=1e-9)
@@ -169,7 +171,71 @@ def test_an_audit_of_moments_and_of_a_spectrum():
         found = audit(objective, 5, 2, moments).largest_eigenvalue
         assert found == pytest.approx(expected, rel=1e-9)
     part = theory.spectrum(x, leading=2)
-    assert str(audit(Objective(), 5, 2, part)) == str(audit(Objective(), 5, 2, x))
+    low = Objective(kl_weight=0.1)
+    assert str(audit(low, 5, 2, part)) == str(audit(low, 5, 2, x))
+    for law in (part, moments):
+        found = audit(Objective(kl_weight=9.0), 5, 2, law)
+        assert found.collapses and found.test is None and not found.held_out
+        assert (
+            "a collapsed VAE is a local optimum and of linear ones the best; it is"
+            in found.explanation
+        )
+
+
+PROVEN = "a collapsed VAE is the best of every network"
+BETTER = "a local optimum, but a search found that a better code exists, which annealing may reach"
+NONE = "a collapsed VAE is a local optimum, and a search found no better code"
+
+
+@pytest.mark.parametrize(
+    ("kl_weight", "likelihood", "words"),
+    [
+        (2 * 0.08, "gaussian", BETTER),
+        (2 * 0.5, "gaussian", NONE),
+        (2 * 20.0, "gaussian", PROVEN),
+        (5.5, "bernoulli", BETTER),
+        (15.0, "bernoulli", NONE),
+    ],
+)
+def test_it_says_which_collapse_it_is(kl_weight, likelihood, words):
+    random = np.random.default_rng(0)
+    which = random.integers(20, size=2000)
+    x = np.eye(64)[which] + 0.1 * random.standard_normal((2000, 64))
+    if likelihood == "bernoulli":
+        x = (np.random.default_rng(7).random((20, 40)) < 0.3)[which]
+        x = x ^ (random.random(x.shape) < 0.02)
+    objective = Objective("sum", "sum", kl_weight, likelihood)
+    x = x.astype(np.float32)
+    found = audit(objective, x.shape[1], 4, x)
+    assert found.collapses and words in found.explanation
+    assert found.test == theory.collapse_test(x, found.beta, likelihood)
+    assert found.test.largest_eigenvalue == pytest.approx(found.largest_eigenvalue, rel=1e-6)
+    above = audit(Objective("sum", "sum", 1e-3, likelihood), x.shape[1], 4, x)
+    assert not above.collapses and above.test is None
+
+
+def test_what_is_no_better_than_chance_is_not_predicted():
+    x = np.random.default_rng(0).standard_normal((400, 200))
+    objective = Objective.for_noise_variance(1.5)
+    found = audit(objective, 200, 8, x)
+    assert found.collapses and found.held_out and found.predicted.active_units == 0
+    assert "on rows held out" in found.explanation and NONE in found.explanation
+    assert found.largest_eigenvalue == theory.held_out_spectrum(x, 8).leading[0]
+    below = audit(Objective.for_noise_variance(0.5), 200, 1, x)
+    assert "1 unit is worth its price to a linear VAE on rows held out" in below.explanation
+    by_sample = audit(objective, 200, 8, theory.spectrum(x))
+    assert by_sample.predicted.active_units == 8 and not by_sample.held_out
+    bits = (x > 0).astype(float)
+    found = audit(Objective(likelihood="bernoulli", kl_weight=1.5), 200, 8, bits)
+    assert found.collapses and found.held_out and "on rows held out" in found.explanation
+    assert not audit(objective, 20, 8, x[:200, :20]).held_out
+
+
+def test_a_column_that_is_constant():
+    x = shades()
+    assert np.ptp(x[:, 4]) == 0
+    found = audit(("mean", "mean"), 5, 1, x[:40])
+    assert found.collapses and found.held_out and found.test.proven
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
@@ -234,6 +300,13 @@ def test_prints_as_text_and_html(likelihood, x):
         (
             lambda: audit(Objective(likelihood="bernoulli"), 2, 1, [[0.0, 2.0], [1.0, 0.0]]),
             "The data range from 0 to 2",
+        ),
+        (lambda: audit(("sum", "sum"), 6, 2, np.full((200, 6), 0.7)), "The data do not vary, so"),
+        (lambda: audit(("sum", "sum"), 6, 2, np.ones((1, 6))), "The data do not vary, so that a"),
+        (lambda: audit(("sum", "sum"), 3, 2, [0.0, 0.0, 0.0]), "The data do not vary, so that a"),
+        (
+            lambda: audit(Objective(likelihood="bernoulli"), 2, 1, np.ones((9, 2))),
+            "The data do not vary, so that a code has nothing to tell",
         ),
         (
             lambda: audit(Objective(likelihood="bernoulli"), 2, 1, [2.0, 1.0]),

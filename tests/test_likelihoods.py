@@ -83,6 +83,43 @@ def test_the_baseline_is_the_best_decoder_without_a_code(likelihood):
     assert likelihood.baseline(x, BETA) == pytest.approx(-best.fun, rel=1e-5)
 
 
+def test_baseline_rows_are_the_log_densities_of_scipy():
+    x, train = np.random.default_rng(0).integers(0, 2, (2, 40, 3)).astype(float)
+    train[:, 0] = 0  # a pixel that was never on, and is here
+    assert x[:, 0].any()
+    std = math.sqrt(BETA / 2)
+    for other, mean in ((None, x.mean(axis=0)), (train, train.mean(axis=0))):
+        found = Gaussian().baseline_rows(x, BETA, other)
+        np.testing.assert_allclose(found, stats.norm(mean, std).logpdf(x).sum(axis=1), rtol=1e-12)
+    for other, p in ((None, x.mean(axis=0)), (train, (train.sum(axis=0) + 0.5) / 41)):
+        found = Bernoulli().baseline_rows(x.reshape(40, 3, 1), BETA, other)
+        np.testing.assert_allclose(found, stats.bernoulli(p).logpmf(x).sum(axis=1), rtol=1e-12)
+    assert np.isfinite(found).all()
+
+
+@ALL
+def test_baseline_rows_of_other_data_are_refused(likelihood):
+    with pytest.raises(ValueError, match="x_train has 4 values an example and x has 3: give"):
+        likelihood.baseline_rows(np.eye(3), BETA, np.eye(4))
+
+
+@ALL
+def test_errors_are_those_of_the_exponential_family(likelihood):
+    """Where they are least, and by how much less than elsewhere."""
+    x, decoded = np.random.default_rng(0).random((2, 20, 3))
+    own = likelihood.log_partition(decoded) - x * decoded
+    error = np.asarray(likelihood.error(x, decoded), float)
+    difference = (error - error[:1]) / BETA - (own - own[:1]) / likelihood.critical_variance(BETA)
+    reference = np.asarray(likelihood.error(x, np.zeros_like(x)), float)
+    offset = reference / BETA - likelihood.log_partition(np.zeros_like(x)) / (
+        likelihood.critical_variance(BETA)
+    )
+    np.testing.assert_allclose(difference, offset - offset[:1], atol=1e-5)
+    mean = x.mean(axis=0)
+    np.testing.assert_allclose(likelihood.mean(likelihood.natural(mean)[None])[0], mean, rtol=1e-5)
+    assert np.isfinite(likelihood.natural(np.array([0.0, 1.0]))).all()
+
+
 def test_a_baseline_of_pixels_that_never_change():
     x = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
     assert Bernoulli().baseline(x, 1.0) == pytest.approx(-math.log(2))

@@ -376,6 +376,113 @@ def test_laws_are_the_moments_of_the_optimal_encoder(shape, latent_dim):
     assert active == np.sum(z_mean.var(axis=0) > 0.01)
 
 
+# --- rows held out ------------------------------------------------------------------------------
+
+
+def folds_of(count, seed, parts):
+    """Rows held out and the others, of every fold."""
+    for held in np.array_split(np.random.default_rng(seed).permutation(count), parts):
+        yield held, np.setdiff1d(np.arange(count), held)
+
+
+def some_rows(shape, dtype=np.float64):
+    decaying = 1 / np.arange(1.0, shape[1] + 1)
+    return (np.random.default_rng(3).normal(size=shape) * decaying + 2).astype(dtype)
+
+
+SHAPES = pytest.mark.parametrize("shape", [(300, 40), (43, 40), (40, 70), (7, 300)])
+FOLDS = pytest.mark.parametrize(("limit", "parts"), [(2**22, 5), (1000, 2)])
+
+
+@SHAPES
+@FOLDS
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("wanted", [1, 4, 60])
+def test_held_out_variances_are_those_along_pca_of_the_others(
+    shape, limit, parts, seed, wanted, monkeypatch
+):
+    for module in (_passes, theory):
+        monkeypatch.setattr(module, "LARGE", limit)
+    x = some_rows(shape)
+    along, total = np.zeros(min(wanted, shape[1])), 0.0
+    for held, others in folds_of(len(x), seed, parts if x.size > limit else 5):
+        pca = PCA(svd_solver="full").fit(x[others])
+        kept = pca.components_[pca.explained_variance_ > 1e-12][: len(along)]
+        deviations = x[held] - x[others].mean(axis=0)
+        along[: len(kept)] += ((deviations @ kept.T) ** 2).sum(axis=0)
+        total += (deviations**2).sum()
+    found = theory.held_out_spectrum(x, wanted, seed)
+    np.testing.assert_allclose(found.leading, np.sort(along / len(x))[::-1], rtol=1e-6)
+    assert found.total == pytest.approx(total / len(x), rel=1e-9)
+    assert found.data_dim == shape[1]
+
+
+def test_white_noise_has_no_leading_direction_on_rows_held_out():
+    x = np.random.default_rng(0).standard_normal((400, 200))
+    assert theory.spectrum(x)[0] > 2.5
+    assert theory.held_out_spectrum(x, 8).leading == pytest.approx(1, abs=0.15)
+    assert theory.held_out_spectrum(x[:, :50], 50).total == pytest.approx(50, rel=0.05)
+
+
+def test_of_many_rows_those_held_out_say_the_same():
+    x = data.linear_gaussian([5.0, 2.0, 0.8, 0.3, 0.1], count=50_000)
+    np.testing.assert_allclose(
+        theory.held_out_spectrum(x, 5).leading, theory.spectrum(x), rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("shape", [(60, 9), (20, 30)])
+def test_held_out_rows_without_full_rank(shape):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(shape[0], 2)) @ random.normal(size=(2, shape[1]))
+    x[:, 0] = 7.0
+    found = theory.held_out_spectrum(x, 5)
+    assert found.leading[1] > 0.01 and np.all(np.abs(found.leading[2:]) < 1e-20)
+    assert found.rest == pytest.approx(0, abs=1e-12 * found.total)
+    constant = theory.held_out_spectrum(np.full(shape, 7.0), 3)
+    assert constant.leading.tolist() == [0, 0, 0] and constant.total == 0
+    assert theory.active_units(constant, 1e-6, 3) == 0
+
+
+@SHAPES
+@pytest.mark.parametrize("latent_dim", [1, 4, 80])
+def test_held_out_elbo_is_the_density_under_the_others(shape, latent_dim):
+    x, noise = some_rows(shape), 0.05
+    expected = np.empty(len(x))
+    for held, others in folds_of(len(x), 2, 5):
+        values, vectors = np.linalg.eigh(np.cov(x[others].T, bias=True))
+        kept = np.maximum(values, noise)
+        kept[:-latent_dim] = noise
+        covariance = (vectors * kept) @ vectors.T
+        expected[held] = multivariate_normal(x[others].mean(axis=0), covariance).logpdf(x[held])
+    found = theory.held_out_elbo(x, noise, latent_dim, seed=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    assert found.mean() < theory.elbo(x, noise, latent_dim)
+
+
+def test_the_elbo_of_rows_under_a_training_set(digits):
+    train, test = digits[:1000], digits[1000:].reshape(-1, 8, 8)
+    found = theory.held_out_elbo(test, 0.05, 6, x_train=train)
+    pca = PCA(6).fit(train.astype(float))
+    scale = np.maximum(pca.explained_variance_ * 999 / 1000, 0.05)
+    covariance = (pca.components_.T * (scale - 0.05)) @ pca.components_ + 0.05 * np.eye(64)
+    expected = multivariate_normal(pca.mean_, covariance).logpdf(test.reshape(-1, 64))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # on the very rows that it was fitted on, their mean is the law's
+    own = theory.held_out_elbo(train, 0.05, 6, x_train=train).mean()
+    assert own == pytest.approx(theory.elbo(train, 0.05, 6), rel=1e-9)
+
+
+def test_the_optimum_of_wide_rows_is_found_direction_by_direction():
+    """By Lanczos iteration, and by all eigenvectors."""
+    x = some_rows((900, 400))
+    vae = theory.optimal_parameters(x, 4, 1e-3)
+    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+    expected = np.sqrt(values[::-1][:4] - 1e-3)[:, None] * vectors.T[::-1][:4]
+    expected *= np.sign(np.take_along_axis(expected, np.abs(expected).argmax(1)[:, None], 1))
+    np.testing.assert_allclose(vae.decoder_weights, expected, atol=1e-8)
+
+
 # --- likelihood ---------------------------------------------------------------------------------
 
 
@@ -606,6 +713,23 @@ def test_another_unit_never_lowers_the_elbo(eigenvalues, noise, latent_dim):
         (lambda: theory.Spectrum([1.0, 2.0], 3.0, 1), "data_dim=1 is not a whole number of at"),
         (lambda: theory.Spectrum([1.0, 2.0], 2.5, 9), "total=2.5 is not a finite number of at"),
         (lambda: theory.Spectrum([1.0, -2.0], 9.0, 9), "holds -2, but a covariance has no"),
+        (lambda: theory.held_out_spectrum(np.eye(3), 0), "leading=0 is not a whole number"),
+        (lambda: theory.held_out_spectrum(np.ones((1, 3)), 1), "x holds 1 row, and rows are held"),
+        (lambda: theory.held_out_spectrum([1.0, 2.0], 1), "like labels"),
+        (
+            lambda: theory.held_out_spectrum(iter([np.zeros((2**21, 1))] * 3), 1),
+            "x comes in batches of more than 4 million values",
+        ),
+        (lambda: theory.held_out_elbo(np.eye(3), 0.0, 1), "noise_variance=0.0 is not a finite"),
+        (lambda: theory.held_out_elbo(np.eye(3), 1.0, 0), "latent_dim=0 is not a whole number"),
+        (
+            lambda: theory.held_out_elbo(np.eye(3), 1.0, 1, np.eye(4)),
+            "x_train has 4 values an example and x has 3: give examples of one kind",
+        ),
+        (lambda: theory.collapse_test(np.eye(3), 0.0), "beta=0.0 is not a finite number above 0"),
+        (lambda: theory.collapse_test(np.eye(3), 1.0, "poisson"), "is unknown: choose one of"),
+        (lambda: theory.collapse_test(-np.eye(3), 1.0, "bernoulli"), "The data range from -1 to"),
+        (lambda: theory.collapse_test(np.full((9, 3), 0.7), 1.0), "The data do not vary, so that"),
         (lambda: theory.Moments().covariance(), "Moments have seen no examples yet"),
         (lambda: theory.spectrum(theory.Moments()), "Moments have seen no examples yet"),
         (

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from vae_notes import _check, theory
 from vae_notes._passes import Blocks, gathered, is_source
 from vae_notes._report import Printed
@@ -39,6 +41,11 @@ class Audit(Printed):
         What the noise variance is to be compared with; if Bernoulli, what beta is.
     predicted : Prediction or None
         What the best linear VAE does on the data; None without data or if Bernoulli.
+    held_out : bool
+        Whether the variances are those of rows held out, as for an array of fewer rows than ten
+        for each dimension.
+    test : CollapseTest or None
+        Where collapse is a local optimum of data in an array, whether there is a better code.
 
     References
     ----------
@@ -59,12 +66,14 @@ class Audit(Printed):
     noise_variance: float | None = None
     largest_eigenvalue: float | None = None
     predicted: theory.Prediction | None = None
+    held_out: bool = False
+    test: theory.CollapseTest | None = None
 
     _width = 36
 
     @property
     def collapses(self) -> bool | None:
-        """Whether every unit does; if Bernoulli, whether the collapsed VAE is a local optimum."""
+        """Whether the collapsed VAE is a local optimum; of linear ones, if Gaussian, the best."""
         if self.largest_eigenvalue is None:
             return None
         return bool(self.largest_eigenvalue <= self.likelihood.critical_variance(self.beta))
@@ -82,13 +91,14 @@ class Audit(Printed):
         if self.collapses:
             largest = self.predicted.largest_eigenvalue
             return (
-                f"{assumed}, and no direction of these data varies more than {largest:.3g}: every "
-                f"unit collapses, unless the KL weight is divided by more than "
-                f"{self.noise_variance / largest:.3g}."
+                f"{assumed}, and no direction of these data varies more than "
+                f"{largest:.3g}{self._where}: {self._collapse}; it is no optimum where the KL "
+                f"weight is divided by more than {self.noise_variance / largest:.3g}."
             )
         units = self.predicted.active_units
         count = f"{units} unit is" if units == 1 else f"{units} units are"
-        words = f"{assumed}: {count} worth their price to a linear VAE"
+        worth = f"worth {'its' if units == 1 else 'their'} price to a linear VAE"
+        words = f"{assumed}: {count} {worth}{self._where}"
         surplus = self.latent_dim - units
         return words + (f", and the other {surplus} stay empty." if surplus else ", all it has.")
 
@@ -102,14 +112,33 @@ class Audit(Printed):
             return f"{words}, and 1 is the ELBO."
         which = "does not exceed" if self.collapses else "exceeds"
         then = (
-            "a collapsed VAE is a local optimum"
+            self._collapse
             if self.collapses
             else "a collapsed VAE is no optimum, though how many units stay is not predicted"
         )
         return (
             f"{words}, which the largest eigenvalue of the data in {kind} units, "
-            f"{self.largest_eigenvalue:.3g}, {which}: {then}."
+            f"{self.largest_eigenvalue:.3g}{self._where}, {which}: {then}."
         )
+
+    @property
+    def _where(self) -> str:
+        return " on rows held out" if self.held_out else ""
+
+    @property
+    def _collapse(self) -> str:
+        """What is known of a collapse that is a local optimum."""
+        if self.test is None:
+            linear = "" if self.noise_variance is None else " and of linear ones the best"
+            return f"a collapsed VAE is a local optimum{linear}"
+        if self.test.proven:
+            return "a collapsed VAE is the best of every network"
+        if self.test.better_code:
+            return (
+                "a collapsed VAE is a local optimum, but a search found that a better code exists, "
+                "which annealing may reach"
+            )
+        return "a collapsed VAE is a local optimum, and a search found no better code"
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         kind = self.likelihood.name.title()
@@ -122,7 +151,7 @@ class Audit(Printed):
             yield "noise variance", f"{self.noise_variance:.4g}"
         if self.largest_eigenvalue is not None:
             where = "" if self.noise_variance else f", {kind} units"
-            yield f"largest eigenvalue{where}", f"{self.largest_eigenvalue:.3g}"
+            yield f"largest eigenvalue{where}", f"{self.largest_eigenvalue:.3g}{self._where}"
         if self.predicted is not None:
             yield "predicted active units", f"{self.predicted.active_units} of {self.latent_dim}"
             yield "predicted KL, nats", f"{self.predicted.kl:.2f}"
@@ -152,6 +181,8 @@ def audit(
     .. math:: \tilde x_i = (x_i - p_i) / \sqrt{p_i (1 - p_i)} ,
 
     so the collapsed VAE is a local optimum exactly when beta exceeds their largest eigenvalue.
+    Whether a network can do better than a local optimum :func:`vae_notes.theory.collapse_test`
+    searches, where the data are an array.
 
     Parameters
     ----------
@@ -181,8 +212,8 @@ def audit(
     ------
     ValueError
         If a weight is not positive, ``mean_axes`` names no axes of ``data_dim`` or comes with
-        "mean", the data do not have N values or lie outside [0, 1] where Bernoulli, or a dataset
-        is empty or never ends.
+        "mean", the data do not have N values, do not vary, or lie outside [0, 1] where Bernoulli,
+        or a dataset is empty or never ends.
 
     References
     ----------
@@ -217,22 +248,61 @@ def audit(
     found = Audit(count, latent_dim, likelihood, (common, common * beta), beta, noise_variance)
     if data is None:
         return found
-    if noise_variance is None:
-        standardised = _standardised(likelihood, data, count)
-        return replace(found, largest_eigenvalue=float(_law(standardised, count, 1).leading[0]))
-    predicted = theory.predict(_law(data, count, latent_dim), noise_variance, latent_dim)
-    largest = predicted.largest_eigenvalue
-    return replace(found, largest_eigenvalue=largest, predicted=predicted)
-
-
-def _law(data: Any, data_dim: int, wanted: int) -> theory.Spectrum:
-    if is_source(data):
+    if not _is_law(data) or (noise_variance is None and not isinstance(data, theory.Moments)):
         data = gathered(data)
+    rows = _in_memory(data, count)
+    held_out = rows is not None and len(rows) < theory.FEW * count
+    given = rows if held_out else data
+    predicted = None
+    if noise_variance is None:
+        law = _law(_standardised(likelihood, given, count), count, 1, held_out)
+    else:
+        law = _law(given, count, latent_dim, held_out)
+        predicted = theory.predict(law, noise_variance, latent_dim)
+    largest = float(law.leading[0])
+    found = replace(found, held_out=held_out, largest_eigenvalue=largest, predicted=predicted)
+    if rows is None or not found.collapses:
+        return found
+    return replace(found, test=theory.collapse_test(rows, beta, likelihood))
+
+
+def _is_law(data: Any) -> bool:
+    """Whether it is a spectrum or moments, and no examples."""
+    if isinstance(data, (theory.Spectrum, theory.Moments)):
+        return True
+    return not isinstance(data, Blocks) and not is_source(data) and np.ndim(data) == 1
+
+
+def _in_memory(data: Any, data_dim: int) -> Any:
+    """The examples as rows (n, N), where they are an array; None of anything else."""
+    if isinstance(data, Blocks):
+        data = data.whole
+    if data is None or _is_law(data):
+        return None
+    rows = data.reshape(len(data), -1)
+    _same_dimension(rows.shape[1], data_dim)
+    if not (rows != rows[0]).any():
+        raise _constant()
+    return rows
+
+
+def _law(data: Any, data_dim: int, wanted: int, held_out: bool) -> theory.Spectrum:
     if isinstance(data, Blocks):  # which would take a while
         _same_dimension(data.data_dim, data_dim)
-    law = theory.spectrum(data, leading=wanted)
+    if held_out:
+        law = theory.held_out_spectrum(data, wanted)
+    else:
+        law = theory.spectrum(data, leading=wanted)
     _same_dimension(law.data_dim, data_dim)
+    if not law.total:
+        raise _constant()
     return law
+
+
+def _constant() -> ValueError:
+    return ValueError(
+        "The data do not vary, so that a code has nothing to tell: give examples that differ."
+    )
 
 
 def _same_dimension(found: int, data_dim: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from scipy import special
 
 from vae_notes import _check
 from vae_notes._arrays import NUMPY, alike, namespace
@@ -26,7 +26,8 @@ from vae_notes.data import check
 
 __all__ = ["Bernoulli", "Gaussian", "Likelihood", "cross_entropy", "get", "squared_error"]
 
-ACTIVATIONS = {"linear": np.positive, "sigmoid": expit}  # of arrays, by their names in Keras
+RAREST = 1e-6  # the least mean of a pixel of which the logit is taken, which is -14
+ACTIVATIONS = {"linear": np.positive, "sigmoid": special.expit}  # of arrays, by Keras's names
 
 
 def squared_error(x: Any, x_mean: Any) -> Any:
@@ -156,9 +157,35 @@ class Likelihood:
         """A collapsed VAE is a local optimum if no standardised direction varies more than this."""
         raise NotImplementedError
 
+    def natural(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the decoder gives for this mean, of any shape; finite."""
+        raise NotImplementedError
+
+    def log_partition(self, natural: NDArray[np.float64]) -> NDArray[np.float64]:
+        r"""A of a decoder's output of any shape, in p proportional to :math:`e^{x l - A(l)}`.
+
+        The error divided by beta is (A(l) - x l) / :meth:`critical_variance`, but for what does
+        not depend on l.
+        """
+        raise NotImplementedError
+
+    def baseline_rows(
+        self, x: ArrayLike, beta: float, x_train: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """ln p(x) of each example, (n,) in nats, under the best decoder that ignores z.
+
+        Parameters
+        ----------
+        x : array (n, ...)
+        beta : float
+        x_train : array (m, ...), optional
+            What that decoder is fitted on, instead of x.
+        """
+        raise NotImplementedError
+
     def baseline(self, x: ArrayLike, beta: float) -> float:
         """Mean ln p(x) of the best decoder that ignores z, in nats per example."""
-        raise NotImplementedError
+        return float(self.baseline_rows(x, beta).mean())
 
     def check(self, x: NDArray) -> None:
         """Refuse data outside the support.
@@ -229,10 +256,19 @@ class Gaussian(Likelihood):
     def critical_variance(self, beta: float) -> float:
         return self.noise_variance(beta)
 
-    def baseline(self, x: ArrayLike, beta: float) -> float:
-        rows = _flat(x)
-        error = np.square(rows - rows.mean(axis=0)).sum(axis=1).mean()
-        return float(self.log_likelihood(error, beta, rows.shape[1]))
+    def natural(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        return mean
+
+    def log_partition(self, natural: NDArray[np.float64]) -> NDArray[np.float64]:
+        return natural**2 / 2
+
+    def baseline_rows(
+        self, x: ArrayLike, beta: float, x_train: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        rows, train = _rows_and_train(x, x_train)
+        error = np.square(rows - train.mean(axis=0)).sum(axis=1)
+        found: NDArray[np.float64] = self.log_likelihood(error, beta, rows.shape[1])
+        return found
 
 
 @dataclass(frozen=True)
@@ -291,13 +327,24 @@ class Bernoulli(Likelihood):
     def critical_variance(self, beta: float) -> float:
         return beta
 
-    def baseline(self, x: ArrayLike, beta: float) -> float:
-        rows = _flat(x)
+    def natural(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        return special.logit(np.clip(mean, RAREST, 1 - RAREST))
+
+    def log_partition(self, natural: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.logaddexp(0, natural)
+
+    def baseline_rows(
+        self, x: ArrayLike, beta: float, x_train: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        rows, train = _rows_and_train(x, x_train)
         self.check(rows)
-        p = rows.mean(axis=0)
+        self.check(train)
+        p = train.mean(axis=0)
+        if x_train is not None:  # a pixel that was never on there may be on here
+            p = (len(train) * p + 0.5) / (len(train) + 1)
         # 0 ln 0 = 0: a pixel that is always 0 or always 1 costs nothing
-        logs = [np.log(q, out=np.zeros_like(q), where=q > 0) for q in (p, 1 - p)]
-        return float((p * logs[0] + (1 - p) * logs[1]).sum())
+        logs: NDArray[np.float64] = special.xlogy(rows, p) + special.xlog1py(1 - rows, -p)
+        return logs.sum(axis=1)
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {of.name: of for of in (Gaussian, Bernoulli)}
@@ -338,9 +385,25 @@ def get(likelihood: str | dict[str, Any] | Likelihood) -> Likelihood:
     return LIKELIHOODS[name](**options)
 
 
-def _flat(x: ArrayLike) -> NDArray[np.float64]:
-    rows = check(x, dtype=np.float64)
+def _flat(x: ArrayLike, name: str = "x") -> NDArray[np.float64]:
+    rows = check(x, name=name, dtype=np.float64)
     return rows.reshape(len(rows), -1)
+
+
+def _rows_and_train(
+    x: ArrayLike, x_train: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as rows (n, N) of one N; without the second one, the first one twice."""
+    rows = _flat(x)
+    if x_train is None:
+        return rows, rows
+    train = _flat(x_train, "x_train")
+    if train.shape[1] != rows.shape[1]:
+        raise ValueError(
+            f"x_train has {train.shape[1]} values an example and x has {rows.shape[1]}: give "
+            f"examples of one kind."
+        )
+    return rows, train
 
 
 def same_shape(**tensors: Any) -> list[Any]:

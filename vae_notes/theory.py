@@ -37,7 +37,7 @@ Sums of squares and of KL say noise variance 1/2; means of both, at N = 64 and D
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, overload
 
@@ -47,18 +47,23 @@ from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
-from vae_notes import _check
+from vae_notes import _check, likelihoods
+from vae_notes._collapse_test import CollapseTest, bound, excess
 from vae_notes._passes import LARGE, Blocks, gathered, is_source
 from vae_notes.data import check
 
 __all__ = [
     "ACTIVE",
+    "CollapseTest",
     "LinearVAE",
     "Moments",
     "Prediction",
     "Spectrum",
     "active_units",
+    "collapse_test",
     "elbo",
+    "held_out_elbo",
+    "held_out_spectrum",
     "kl_per_unit",
     "log_marginal_likelihood",
     "maximum_likelihood_noise_variance",
@@ -80,6 +85,7 @@ ACTIVE = 0.01
 #: The most values of an example of which :class:`Moments` are gathered: a covariance of 2 GiB.
 MOST_DIMENSIONS = 2**14
 LANCZOS = 32  # of m eigenvalues, a part of one in so many is found one by one
+FEW = 10  # rows for each dimension; the spectrum of fewer promises what is not there
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,6 +318,59 @@ def spectrum(data: Data, leading: int | None = None) -> Floats | Spectrum:
             f"not all: give the data."
         )
     return found.leading
+
+
+def held_out_spectrum(x: ArrayLike, leading: int, seed: int = 0) -> Spectrum:
+    r"""Variances of rows along principal directions that were estimated on other rows.
+
+    .. math:: \lambda_i = \tfrac{1}{n} \sum_f \sum_{k \in f} (u_{fi}^T (x_k - \mu_f))^2
+
+    with :math:`\mu_f` and :math:`u_{fi}` the mean and direction i of the rows outside fold f: what
+    the units of a linear VAE that is fitted on a sample are worth on new rows. A sample of few rows
+    has large eigenvalues by chance, up to :math:`(1 + \sqrt{N/n})^2` in white noise of variance 1.
+
+    Parameters
+    ----------
+    x : array (n, N) or (n, ...)
+        The data themselves, at least 2 rows; or a source of them that fits into memory.
+    leading : int
+        How many directions.
+    seed : int
+        Of the permutation that makes the folds: 5, or 2 of more than 4 million values.
+
+    Returns
+    -------
+    Spectrum
+        In squared units of the data, sorted; the total is the mean squared distance of rows from
+        the mean of the others.
+
+    Raises
+    ------
+    ValueError
+        If x is no array of at least 2 rows in memory, or an argument is out of its range.
+
+    References
+    ----------
+    The edge: Marchenko & Pastur (1967), *Distribution of eigenvalues for some sets of random
+    matrices*, Math. USSR-Sbornik 1(4).
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((400, 200))
+    >>> float(spectrum(x)[0].round(1)), float(held_out_spectrum(x, 1).leading[0].round(1))
+    (2.9, 1.0)
+    """
+    rows = _in_memory(x)
+    data_dim = rows.shape[1]
+    wanted = min(_check.whole("leading", leading), data_dim)
+    along, total = np.zeros(wanted), 0.0
+    for held, mean, _, directions in _folds(rows, wanted, seed):
+        for centred in _deviations(rows, held, mean):
+            along += np.square(centred @ directions.T).sum(axis=0)
+            total += float(np.square(centred).sum())
+    found = along / len(rows)  # which a spectrum sorts
+    return Spectrum(found, max(total / len(rows), float(found.sum())), data_dim)
 
 
 def active_units(
@@ -697,8 +756,14 @@ def optimal_parameters(x: ArrayLike, latent_dim: int, noise_variance: float) -> 
     x = _flat(x)
     latent_dim = _check.whole("latent_dim", latent_dim)
     mean = x.mean(axis=0)
-    eigenvalues, directions = _principal_directions(x - mean, latent_dim)
-    kept, noise_variance = _kept_variance(eigenvalues, noise_variance, latent_dim)
+    return _optimal(mean, *_principal_directions(x - mean, latent_dim), noise_variance)
+
+
+def _optimal(
+    mean: Floats, eigenvalues: Floats, directions: Floats, noise_variance: float
+) -> LinearVAE:
+    """The best linear VAE of data of this mean, leading eigenvalues (D,) and directions (D, N)."""
+    kept, noise_variance = _kept_variance(eigenvalues, noise_variance, len(eigenvalues))
     decoder_weights = np.sqrt(kept - noise_variance)[:, None] * directions  # (D, N)
     encoder_weights = (decoder_weights / kept[:, None]).T  # (N, D)
     return LinearVAE(
@@ -771,6 +836,240 @@ def log_marginal_likelihood(
     log_determinant = np.log(variance).sum()
     log_determinant += (data_dim - len(variance)) * math.log(noise_variance)
     return -(data_dim * math.log(2 * math.pi) + log_determinant + mahalanobis) / 2
+
+
+def held_out_elbo(
+    x: ArrayLike,
+    noise_variance: float,
+    latent_dim: int,
+    x_train: ArrayLike | None = None,
+    seed: int = 0,
+) -> Floats:
+    r"""Exact log-likelihood of each row under the best linear VAE of other rows.
+
+    .. math:: \ln N(x_k; \mu_f, W_f^T W_f + \sigma^2 I)
+
+    Parameters
+    ----------
+    x : array (n, N) or (n, ...)
+        At least 2 rows where there is no ``x_train``.
+    noise_variance : float
+        Variance of the decoder's noise, :math:`\sigma^2`.
+    latent_dim : int
+        D.
+    x_train : array (m, N) or (m, ...), optional
+        What the linear VAE is fitted on; without it, on the rows outside of the fold of a row.
+    seed : int
+        Of the folds, which are those of :func:`held_out_spectrum`.
+
+    Returns
+    -------
+    array (n,), float64
+        In nats: what a network has to beat on new rows.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, or the examples differ in size.
+
+    References
+    ----------
+    Tipping & Bishop (1999), equation 3.
+    Taught in chapter 7, *Your own data*, section *Was the network worth it?*.
+
+    Examples
+    --------
+    >>> from vae_notes import data
+    >>> x = data.digits()
+    >>> float(held_out_elbo(x, 0.05, 8).mean().round(1)), round(elbo(x, 0.05, 8), 1)
+    (9.8, 10.0)
+    """
+    rows = _in_memory(x) if x_train is None else _flat(x)
+    latent_dim = _check.whole("latent_dim", latent_dim)
+    if x_train is not None:
+        train = _flat(x_train)
+        if train.shape[1] != rows.shape[1]:
+            raise ValueError(
+                f"x_train has {train.shape[1]} values an example and x has {rows.shape[1]}: give "
+                f"examples of one kind."
+            )
+        vae = optimal_parameters(train, latent_dim, noise_variance)
+        return log_marginal_likelihood(
+            rows, vae.decoder_weights, vae.decoder_bias, vae.noise_variance
+        )
+    found = np.empty(len(rows))
+    for held, mean, eigenvalues, directions in _folds(rows, latent_dim, seed):
+        vae = _optimal(mean, eigenvalues, directions, noise_variance)
+        found[held] = log_marginal_likelihood(
+            rows[held], vae.decoder_weights, vae.decoder_bias, vae.noise_variance
+        )
+    return found
+
+
+def collapse_test(
+    x: ArrayLike,
+    beta: float,
+    likelihood: str | likelihoods.Likelihood = "gaussian",
+    seed: int = 0,
+) -> CollapseTest:
+    r"""Whether the collapsed VAE is the best one of every decoder and encoder, or a local optimum.
+
+    A VAE has minus its loss over beta at most at the mean logarithm of a mixture of the kernels
+    :math:`e^{l_k(u)}`, one for each output u of the decoder, and collapse is the mixture of one
+    part, the best constant :math:`u_0`. It is the best of all if and only if
+
+    .. math:: F(u) = \tfrac{1}{n} \sum_k e^{l_k(u) - l_k(u_0)} \le 1 \text{ for every } u, \quad
+              l_k(u) = \begin{cases} -|x_k - u|^2 / 2 \sigma^2 & \text{Gaussian} \\
+              \sum_i (x_{ki} u_i - \ln(1 + e^{u_i})) / \beta & \text{Bernoulli} \end{cases}
+
+    The largest eigenvalue is what F says near :math:`u_0`. Further away it is climbed from rows and
+    along principal directions, on half of the rows; the u where it most surely exceeds 1 is judged
+    on the other half, for at a single row F is large on that row alone.
+
+    Parameters
+    ----------
+    x : array (n, N) or (n, ...)
+        The data themselves.
+    beta : float
+        Weight of the summed KL for a weight of 1 on the summed errors; twice the noise variance
+        if Gaussian.
+    likelihood : str or Likelihood
+        Of the decoder.
+    seed : int
+        Of the halves and the starts.
+
+    Returns
+    -------
+    CollapseTest
+        Where it found no better code there may yet be one.
+
+    Raises
+    ------
+    ValueError
+        If beta is not positive, x is no array in memory or outside the support, or its rows are
+        all the same.
+
+    Notes
+    -----
+    The search sees at most about 4 million values, of rows drawn at random. The proof is for
+    Gaussian decoders: with :math:`s = \max_k |x_k - \mu|^2 / \sigma^2`, the longest row,
+    :math:`2 \lambda_1 (e^s - 1 - s) / s^2 \le \sigma^2` is sufficient.
+
+    References
+    ----------
+    Lindsay (1983), *The geometry of mixture likelihoods: a general theory*, The Annals of
+    Statistics 11(1), theorem 4.1.
+    Taught in chapter 2, *Posterior collapse*, section *Collapse that the objective asks for*.
+
+    Examples
+    --------
+    Twenty clusters: no direction varies as much as the noise, and a code for the cluster pays.
+
+    >>> random = np.random.default_rng(0)
+    >>> x = np.eye(64)[random.integers(20, size=1000)] + 0.1 * random.standard_normal((1000, 64))
+    >>> found = collapse_test(x, beta=0.16)
+    >>> found.local, found.better_code
+    (True, True)
+    """
+    rows = _in_memory(x)
+    beta = _check.number("beta", beta, above=0)
+    of = likelihoods.get(likelihood)
+    of.check(rows)
+    if not (rows != rows[0]).any():
+        raise ValueError(
+            "The data do not vary, so that a code has nothing to tell: give examples that differ."
+        )
+    variance = of.critical_variance(beta)
+    few = len(rows) < FEW * rows.shape[1]
+    law = held_out_spectrum(of.standardised(rows), 1, seed) if few else _sample(rows, of)
+    largest = float(law.leading[0])
+    proven = False
+    if of.noise_variance(beta) is not None:
+        most = variance / bound(rows, variance)
+        proven = largest <= most and float(_sample(rows, of).leading[0]) <= most
+    return CollapseTest(largest, variance, proven, *excess(rows, of, beta, seed))
+
+
+def _sample(rows: NDArray[np.floating], of: likelihoods.Likelihood) -> Spectrum:
+    """The largest eigenvalue of the rows themselves, in units of the likelihood."""
+    if len(rows) < rows.shape[1]:
+        return spectrum(of.standardised(rows), leading=1)
+    moments = _moments(rows, np.arange(len(rows)))
+    return spectrum(moments.in_units_of(of.unit(moments.mean)), leading=1)
+
+
+def _in_memory(x: Any) -> NDArray[np.floating]:
+    """Examples as rows (n, N), float32 where they were."""
+    found: NDArray[np.floating] | Blocks | None = gathered(x)
+    if isinstance(found, Blocks):
+        found = found.whole
+    if found is None:
+        raise ValueError(
+            "x comes in batches of more than 4 million values, and its rows are needed more than "
+            "once: give some thousand of them as one array."
+        )
+    return found.reshape(len(found), -1)
+
+
+def _deviations(
+    rows: NDArray[np.floating], held: NDArray[np.integer], mean: Floats
+) -> Iterator[Floats]:
+    for part in _parts(held, rows.shape[1]):
+        yield rows[part] - mean
+
+
+def _parts(indices: NDArray[np.integer], data_dim: int) -> Iterable[NDArray[np.integer]]:
+    """The indices of rows in parts of no more than 4 million values."""
+    step = max(1, LARGE // data_dim)
+    return (indices[i : i + step] for i in range(0, len(indices), step))
+
+
+def _moments(rows: NDArray[np.floating], indices: NDArray[np.integer]) -> Moments:
+    found = Moments()
+    for part in _parts(indices, rows.shape[1]):
+        found.update(rows[part])
+    return found
+
+
+def _folds(
+    rows: NDArray[np.floating], wanted: int, seed: int
+) -> Iterator[tuple[NDArray[np.integer], Floats, Floats, Floats]]:
+    """Of each fold its rows; of the others mean, leading eigenvalues (D,) and directions (D, N).
+
+    Where there is no variance the direction is 0.
+    """
+    n, data_dim = rows.shape
+    if n < 2:
+        raise ValueError("x holds 1 row, and rows are held out in turn: give at least 2.")
+    count = min(5 if rows.size <= LARGE else 2, n)
+    folds = np.array_split(np.random.default_rng(seed).permutation(n), count)
+    with threadpool_limits(1, "blas"):
+        moments = [_moments(rows, fold) for fold in folds] if data_dim <= n else []
+    for i, fold in enumerate(folds):
+        if moments:  # all scatter is summed once
+            others = _merged(moments[:i] + moments[i + 1 :])
+            mean = others.mean
+            values, directions = _eigenpairs(others.scatter, min(wanted, data_dim))
+            values /= others.count
+        else:
+            index = np.concatenate(folds[:i] + folds[i + 1 :])
+            mean = rows[index].mean(axis=0, dtype=np.float64)
+            values, directions = _principal_directions(rows[index] - mean, wanted)
+        nothing = values <= max(n, data_dim) * np.finfo(float).eps * values[0]
+        directions[nothing] = 0
+        padding = wanted - len(values)
+        yield fold, mean, np.pad(values, (0, padding)), np.pad(directions, ((0, padding), (0, 0)))
+
+
+def _merged(parts: list[Moments]) -> Moments:
+    """The moments of all examples in several."""
+    found = Moments()
+    found.count = sum(part.count for part in parts)
+    found.mean = sum((part.count / found.count * part.mean for part in parts), np.zeros(1))
+    found.scatter = np.asfortranarray(sum(part.scatter for part in parts))
+    steps = [math.sqrt(part.count) * (part.mean - found.mean) for part in parts]
+    _add_products(found.scatter, np.asfortranarray(np.transpose(steps)))
+    return found
 
 
 def _kept_variance(
@@ -856,14 +1155,35 @@ def _solved(
             return _complete(_padded(found, n, data_dim))
         if not total:
             return Spectrum(np.zeros(wanted), total, data_dim)
-        # A randomised method of a few products is percents off where the eigenvalues lie close
-        product = LinearOperator(
-            (size, size), lambda v: linalg.blas.dsymv(1.0, scatter, v), dtype=np.float64
-        )
-        start = np.random.default_rng(0).standard_normal(size)
-        found = eigsh(product, wanted, v0=start, tol=1e-6, return_eigenvectors=False) / n
+        found = _lanczos(scatter, wanted, tol=1e-6, return_eigenvectors=False) / n
     leading = _padded(np.sort(found)[::-1], n, data_dim)[:wanted]
     return Spectrum(leading, max(total, float(leading.sum())), data_dim)
+
+
+def _lanczos(matrix: Floats, wanted: int, **options: Any) -> Any:
+    """Leading eigenvalues of a symmetric matrix of which only the upper triangle is filled."""
+    # A randomised method of a few products is percents off where the eigenvalues lie close
+    size = len(matrix)
+    product = LinearOperator(
+        (size, size), lambda v: linalg.blas.dsymv(1.0, matrix, v), dtype=np.float64
+    )
+    start = np.random.default_rng(0).standard_normal(size)
+    return eigsh(product, wanted, v0=start, **options)
+
+
+def _eigenpairs(matrix: Floats, wanted: int) -> tuple[Floats, Floats]:
+    """Leading eigenvalues, largest first, and unit eigenvectors as rows, of an upper triangle."""
+    size = len(matrix)
+    with threadpool_limits(1, "blas"):
+        if wanted * LANCZOS > size or not np.trace(matrix):
+            options = dict(lower=False, check_finite=False, driver="evr")
+            values, vectors = linalg.eigh(
+                matrix, subset_by_index=[size - wanted, size - 1], **options
+            )
+        else:
+            values, vectors = _lanczos(matrix, wanted, tol=1e-10)
+    order = np.argsort(values)[::-1]
+    return np.maximum(values[order], 0), vectors.T[order]
 
 
 def _padded(found: NDArray[Any], n: int, data_dim: int) -> Floats:
@@ -881,11 +1201,9 @@ def _complete(eigenvalues: Floats) -> Spectrum:
 def _principal_directions(centred: Floats, latent_dim: int) -> tuple[Floats, Floats]:
     """Leading eigenvalues (D,) and unit eigenvectors as rows (D, N), both padded with zeros."""
     n, data_dim = centred.shape
-    values, vectors = np.linalg.eigh(_smaller_gram(centred))
-    found = min(latent_dim, len(values))
-    values = np.maximum(values[::-1][:found], 0)
-    vectors = vectors[:, ::-1][:, :found]
-    rows = vectors.T if data_dim <= n else vectors.T @ centred  # (found, N)
+    found = min(latent_dim, n, data_dim)
+    values, vectors = _eigenpairs(np.asfortranarray(_smaller_gram(centred)), found)
+    rows = vectors if data_dim <= n else vectors @ centred  # (found, N)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
