@@ -91,10 +91,33 @@ def test_refusals():
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     other.compile("sgd", "mse")
     callbacks = [KLAnnealing(schedules.constant())]
-    with pytest.raises(ValueError, match="Sequential without a kl_weight"):
+    with pytest.raises(ValueError, match=r"Sequential with no kl_weight.*keras.Variable"):
+        other.fit(np.ones((2, 2)), np.ones((2, 2)), verbose=0, callbacks=callbacks)
+    other.kl_weight = 1.0  # which a compiled step reads once
+    with pytest.raises(ValueError, match=r"with the number 1\.0 for kl_weight"):
         other.fit(np.ones((2, 2)), np.ones((2, 2)), verbose=0, callbacks=callbacks)
     endless = tf.data.Dataset.from_generator(
         lambda: iter(X.reshape(4, 32, 64)), output_signature=tf.TensorSpec((None, 64))
     )
     with pytest.raises(ValueError, match="give fit a steps_per_epoch"):
         fit(small_vae(), schedules.constant(), "step", x=endless, batch_size=None)
+
+
+def test_a_model_of_your_own_with_a_variable():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+            self.kl_weight = keras.Variable(4.0, trainable=False)
+            self.seen = keras.metrics.Mean(name="seen")
+
+        def train_step(self, batch):
+            self.seen.reset_state()
+            self.seen.update_state(self.kl_weight)
+            return {"seen": self.seen.result()}
+
+    own = Own()
+    own.compile("sgd")
+    callbacks = [KLAnnealing(schedules.linear(0, 2))]
+    seen = own.fit(np.ones((2, 2)), epochs=3, verbose=0, callbacks=callbacks).history["seen"]
+    assert seen == [0, 2, 4]

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 from scipy import special, stats
 
 from vae_notes import VAE, Objective, _passes, data, diagnose, theory
+from vae_notes._doors import Door
 from vae_notes._keras import tf
-from vae_notes.diagnosis import _Seen, mutual_information
+from vae_notes._measured import _Seen
+from vae_notes.diagnosis import Unhealthy, mutual_information
 from vae_notes.networks import dense_decoder, dense_encoder
 
 EIGENVALUES = [4.0, 2.0, 1.0, 0.2, 0.1]
@@ -39,38 +42,42 @@ def test_the_optimum_measures_what_the_theory_predicts(noise_variance):
 
 def test_collapse_by_objective_and_by_training():
     blind = lambda x: (np.zeros((len(x), 4)), np.zeros((len(x), 4)))  # noqa: E731
-    asked = diagnose(blind, X, objective=Objective("mean", "sum", kl_weight=2))  # sigma2 = 5
+    mean = lambda z: np.repeat(X.mean(axis=0)[None], len(z), axis=0)  # noqa: E731
+    sigma5 = Objective("mean", "sum", kl_weight=2)
+    asked = diagnose(blind, X, decode=mean, objective=sigma5)
     assert asked.verdict == "collapsed because the objective asked for it"
-    assert asked.predicted.active_units == 0 and "no optimiser or schedule" in asked.explanation
-    unasked = diagnose(blind, X, objective=Objective())
+    assert asked.predicted.active_units == 0 and "local optimum" in asked.explanation
+    unasked = diagnose(blind, X, decode=mean, objective=Objective())
     assert unasked.verdict == "collapsed although the objective did not ask for it"
-    assert unasked.predicted.active_units == 3 and "anneal" in unasked.explanation
-    assert diagnose(blind, X).verdict == "collapsed"
+    assert unasked.predicted.active_units == 3 and "Anneal" in unasked.explanation
+    for unknown in (diagnose(blind, X), diagnose(blind, X, objective=Objective())):
+        assert unknown.verdict == "collapsed, cause unknown" and not unknown.healthy
 
 
-def test_part_of_the_units_lost_is_a_collapse_unless_the_elbo_is_better():
-    objective = Objective()
+def test_a_better_bound_with_fewer_nats_is_no_collapse():
     best = theory.optimal_parameters(X, 4, 0.5)
-    keep = np.array([1.0, 0, 0, 0])
+    keep = np.array([0.0, 0, 1, 0])
 
     def encode(x):
         z_mean = (x @ best.encoder_weights + best.encoder_bias) * keep
         return z_mean, np.broadcast_to(best.z_log_var * keep, z_mean.shape)
 
-    decode = lambda z: z @ best.decoder_weights + best.decoder_bias  # noqa: E731
-    report = diagnose(encode, X, decode=decode, objective=objective)
-    assert report.active_units == 1
-    assert report.verdict == "collapsed although the objective did not ask for it"
-    oracle = diagnose(encode, X, decode=lambda z: X, objective=objective)  # no error at all
-    assert oracle.verdict == "healthy"
+    decode = lambda z: (z * keep) @ best.decoder_weights + best.decoder_bias  # noqa: E731
+    report = diagnose(encode, X, decode=decode, objective=Objective())
+    assert report.active_units == 1 and report.verdict == "partly collapsed"
+    near = lambda z: X + 0.1 * (decode(z) - X)  # noqa: E731
+    assert "collapsed" not in diagnose(encode, X, decode=near, objective=Objective()).verdict
 
 
 def test_bernoulli_has_no_prediction():
     objective = Objective(likelihood="bernoulli")
+    x = (X > 0).astype(float)
     encode = lambda x: (x[:, :2], np.zeros((len(x), 2)))  # noqa: E731
-    report = diagnose(encode, X, objective=objective, decode=lambda z: 0 * X)
-    assert report.predicted is None and report.verdict == "healthy"
+    report = diagnose(encode, x, objective=objective, decode=lambda z: np.zeros((len(z), 5)))
+    assert report.predicted is None and report.linear_elbo is None
     assert report.elbo == pytest.approx(-5 * math.log(2) - report.kl, rel=1e-4)
+    with pytest.raises(ValueError, match=r"The data range from .* Bernoulli decoder is for .0, 1."):
+        diagnose(encode, X, objective=objective, decode=lambda z: np.zeros((len(z), 5)))
 
 
 def test_a_vae_and_its_functions_give_the_same_report():
@@ -90,7 +97,8 @@ def test_a_vae_and_its_functions_give_the_same_report():
 
 
 def fields(report):
-    return vars(report) | {"predicted": None} | vars(report.predicted)
+    names = "kl_per_unit z_mean_variance mutual_information reconstruction elbo verdict".split()
+    return {of: getattr(report, of) for of in names} | vars(report.predicted)
 
 
 @pytest.mark.parametrize("limit", [2**22, 3000])
@@ -150,11 +158,12 @@ def test_of_one_array_the_information_is_that_of_its_posteriors():
 
 def test_every_example_is_as_likely_in_the_sample():
     counts = np.zeros(3000)
+    door = Door(encode=lambda x, at: (x, 0 * x))
     for seed in range(60):
-        seen = _Seen(None, None, 1, seed)
+        seen = _Seen(door, 1, seed)
         for rows in np.array_split(np.arange(3000.0)[:, None], 7):
-            seen.take(rows, rows, 0 * rows)
-        index, _ = seen.sample()
+            seen.take(rows)
+        _, index, *_ = seen.kept()
         assert len(index) == len(np.unique(index)) == 1024
         counts[index[:, 0].astype(int)] += 1
     expected = 60 * 1024 / 3000
@@ -228,6 +237,14 @@ def test_mutual_information_equals_a_direct_sum():
     assert estimate == pytest.approx(direct, abs=6 * np.std(estimates) / math.sqrt(200))
 
 
+@pytest.mark.parametrize("log_variance", [-17000.0, -800.0, 100.0, 3000.0])
+def test_mutual_information_is_a_number_at_any_width(log_variance):
+    z_mean = np.arange(50.0)[:, None] * np.ones(3)
+    estimate, ceiling = mutual_information(z_mean, np.full_like(z_mean, log_variance))
+    assert estimate == pytest.approx(ceiling if log_variance < 0 else 0, abs=1e-6)
+    assert mutual_information(0 * z_mean, np.full_like(z_mean, log_variance))[0] == pytest.approx(0)
+
+
 def test_mutual_information_never_exceeds_its_ceiling_and_vanishes_on_collapse():
     far = np.arange(50.0)[:, None] * 1e6
     estimate, ceiling = mutual_information(far, np.zeros_like(far))
@@ -246,13 +263,61 @@ def test_report_prints_in_terminal_and_notebook():
     for line in ("verdict", "healthy", "3 of 4 (predicted: 3)", "nats", "noise variance"):
         assert line in text and line in page
     assert page.count("<tr>") == page.count("</tr>") == len(list(report._rows()))
+    assert page.count("<rect") == 4 and page.count("<path") == 4  # a bar and a mark for each unit
+
+
+def test_report_as_data_as_a_page_and_as_an_error(tmp_path):
+    x = data.digits()[:400]
+    blind = lambda x: (np.zeros((len(x), 4)), np.zeros((len(x), 4)))  # noqa: E731
+    decode = lambda z: np.zeros((len(z), 64)) + x.mean(axis=0)  # noqa: E731
+    report = diagnose(blind, x, decode=decode, objective=Objective.for_noise_variance(4.0))
+    found = json.loads(report.to_json())
+    assert found == report.to_dict() and found["verdict"] == report.verdict
+    first = found["findings"][0]
+    assert first["name"] == report.verdict and first["gravity"] == "grave"
+    assert first["page"].startswith("findings/collapsed") and first["evidence"]["active units"] == 0
+    gravities = [of.gravity for of in report.findings]
+    assert gravities == sorted(gravities, key="grave note".index) and "note" in gravities
+    page = report.to_html(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == page and page.count("<img alt=") == 3
+    with pytest.raises(Unhealthy, match=r"^collapsed because .* asked for it: The units"):
+        report.raise_if_unhealthy()
+    encode, decode = optimal(Objective())
+    diagnose(encode, X, decode=decode, objective=Objective()).raise_if_unhealthy()
+    with pytest.raises(Unhealthy, match="not judged"):  # no ELBO, no certificate
+        diagnose(encode, X).raise_if_unhealthy()
+
+
+def test_rows_are_scores_and_add_up_to_the_elbo():
+    objective = Objective.for_noise_variance(0.15)
+    encode, decode = optimal(objective)
+    x = X.copy()
+    x[7] += 30  # an outlier
+    report = diagnose(encode, x, decode=decode, objective=objective)
+    rows = report.rows
+    assert rows.elbo.shape == rows.kl.shape == rows.reconstruction.shape == (600,)
+    assert rows.elbo.mean() == pytest.approx(report.elbo) and rows.elbo.argmin() == 7
+    by_hand = -rows.reconstruction / 0.3 - 2.5 * math.log(2 * math.pi * 0.15) - rows.kl
+    np.testing.assert_allclose(rows.elbo, by_hand, rtol=1e-9)
+
+
+def test_a_threshold_that_the_caller_changes():
+    encode, decode = optimal(Objective())
+    judged = dict(decode=decode, objective=Objective())
+    assert diagnose(encode, X, **judged).healthy
+    strict = diagnose(encode, X, **judged, thresholds={"good reconstructions, bad samples": 1.0001})
+    assert strict.verdict == "good reconstructions, bad samples"
+    with pytest.raises(ValueError, match="name='dead units' is unknown: choose one of no number"):
+        diagnose(encode, X, thresholds={"dead units": 1})
+    assert diagnose(encode, X, **judged, threshold=0.9).active_units == 0
+    assert diagnose(encode, X, **judged, threshold=0.8).active_units == 1  # 1 - 0.5 / 4 = 0.875
 
 
 @pytest.mark.parametrize(
     "encode, message",
     [
-        (lambda x: x, "The encoder gave ndarray, but two arrays are needed"),
-        (lambda x: (x, x[:, :2]), "give both as .n, latent_dim."),
+        (lambda x: x, "The encoder gave one ndarray, but two arrays are needed"),
+        (lambda x: (x, x[:, :2]), "give all as .n, latent_dim."),
         (lambda x: (x[:5], x[:5]), "for 600 examples"),
         (lambda x: (x * np.nan, x), "training has diverged"),
     ],

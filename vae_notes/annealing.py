@@ -6,6 +6,7 @@ from typing import Any
 
 from vae_notes import _check
 from vae_notes._keras import keras
+from vae_notes.objective import Objective
 from vae_notes.schedules import Schedule
 
 __all__ = ["KLAnnealing"]
@@ -18,7 +19,10 @@ class KLAnnealing(keras.callbacks.Callback):
 
     with e the epoch, counted from 0, or for ``by="step"`` the epoch and the part of it that is
     done. The weight depends on nothing else, so a run resumed with ``initial_epoch`` goes on where
-    it stopped. Keras logs it in ``History`` as ``kl_weight``.
+    it stopped. A VAE logs it in ``History`` as ``kl_weight``.
+
+    It works for any Keras model with a variable ``kl_weight`` by which its step multiplies the KL
+    term; the value of that when training begins is then the whole weight.
 
     Parameters
     ----------
@@ -31,8 +35,8 @@ class KLAnnealing(keras.callbacks.Callback):
     ------
     ValueError
         If ``schedule`` cannot be called or ``by`` is neither; when training starts, if the model
-        has no KL weight, or the number of steps is needed and unknown; before an epoch or step for
-        which the schedule gives no finite number of at least 0.
+        has no KL weight that can be assigned, or the number of steps is needed and unknown; before
+        an epoch or step for which the schedule gives no finite number of at least 0.
 
     References
     ----------
@@ -61,15 +65,22 @@ class KLAnnealing(keras.callbacks.Callback):
         self.schedule = schedule
         self.by = by
         self.epoch = 0
+        self.whole: Objective | None = None  # of which the schedule gives a part
         if by == "step":  # else there is no such hook, and whole epochs run in one program
             self.on_train_batch_begin = self._on_step
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if not hasattr(self.model, "kl_weight"):
+        weight: Any = getattr(self.model, "kl_weight", None)
+        if not hasattr(weight, "assign"):
+            what = "no kl_weight" if weight is None else f"the number {weight!r} for kl_weight"
             raise ValueError(
-                f"KLAnnealing was given to a {type(self.model).__name__} without a kl_weight: "
-                f"train a vae_notes.VAE with it."
+                f"KLAnnealing was given to a {type(self.model).__name__} with {what}, which a "
+                f"compiled step would never see change: add self.kl_weight = "
+                f"keras.Variable(1.0, trainable=False) in __init__, and multiply the KL term by it."
             )
+        if self.whole is None:
+            own = getattr(self.model, "objective", None)
+            self.whole = Objective(kl_weight=float(weight)) if own is None else own
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
@@ -83,4 +94,5 @@ class KLAnnealing(keras.callbacks.Callback):
         self._set(self.epoch + batch / self.params["steps"])
 
     def _set(self, epoch: float) -> None:
-        self.model.kl_weight = self.model.objective.kl_weight_at(epoch, self.schedule)
+        assert self.whole is not None
+        self.model.kl_weight.assign(self.whole.kl_weight_at(epoch, self.schedule))

@@ -79,6 +79,11 @@ class Audit(Printed):
         return bool(self.largest_eigenvalue <= self.likelihood.critical_variance(self.beta))
 
     @property
+    def sentence(self) -> str:
+        """The same as :attr:`explanation`."""
+        return self.explanation
+
+    @property
     def explanation(self) -> str:
         """What was found, in words."""
         if self.noise_variance is None:
@@ -139,6 +144,18 @@ class Audit(Printed):
                 "which annealing may reach"
             )
         return "a collapsed VAE is a local optimum, and a search found no better code"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a dictionary of plain values."""
+        found = {name: getattr(self, name) for name in ("data_dim", "latent_dim", "beta")}
+        found |= {"weights": list(self.weights), "likelihood": self.likelihood.name}
+        found |= {"noise_variance": self.noise_variance, "collapses": self.collapses}
+        found |= {"largest_eigenvalue": self.largest_eigenvalue, "explanation": self.explanation}
+        if self.test is not None:
+            found |= {"proven": self.test.proven, "better_code": self.test.better_code}
+        if self.predicted is not None:
+            found |= {"active_units": self.predicted.active_units, "kl": self.predicted.kl}
+        return found
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         kind = self.likelihood.name.title()

@@ -1,53 +1,33 @@
-"""What happened to the latent space: a VAE measured and held against the theory."""
+"""What happened to the latent space: a VAE measured, and asked one question after another."""
 
 import functools
+import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
-from vae_notes import _check, theory
+from vae_notes import _check, checks, theory
+from vae_notes._doors import opened
+from vae_notes._measured import EXTREME, Measured, Rows, generator, measured
 from vae_notes._noise import reparameterised
-from vae_notes._passes import Blocks, gathered, in_batches
-from vae_notes._report import Printed
-from vae_notes.objective import Objective, kl_divergence
+from vae_notes._report import Printed, bars, images
+from vae_notes.checks import Finding
+from vae_notes.objective import Objective
 
-__all__ = ["Report", "diagnose", "mutual_information"]
+__all__ = ["Report", "Rows", "Unhealthy", "diagnose", "mutual_information"]
 
 MOST = 1024  # examples in an estimate of mutual information
 
 HEALTHY = "healthy"
-COLLAPSED_BY_OBJECTIVE = "collapsed because the objective asked for it"
-COLLAPSED_BY_TRAINING = "collapsed although the objective did not ask for it"
-COLLAPSED = "collapsed"
+NOT_JUDGED = "not judged"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Report(Printed):
-    """What :func:`diagnose` measured; prints as text in a terminal and as a table in a notebook.
-
-    Attributes
-    ----------
-    data_dim, latent_dim : int
-        N and D.
-    kl_per_unit : array (D,)
-        Mean KL divergence of each latent unit, in nats.
-    z_mean_variance : array (D,)
-        Variance of each unit's posterior mean over the data.
-    active : array (D,) of bool
-        Where that variance exceeds the threshold.
-    mutual_information, mutual_information_ceiling : float
-        Estimate of I(x; z) under q, and the most that the estimate can be, in nats.
-    reconstruction : float or None
-        Mean over examples of the error summed over N.
-    elbo : float or None
-        In nats per example, unweighted.
-    predicted : Prediction or None
-        What the best linear VAE does; None unless the objective is that of a Gaussian decoder.
+class Unhealthy(ValueError):
+    """What :meth:`Report.raise_if_unhealthy` raises.
 
     References
     ----------
@@ -55,140 +35,383 @@ class Report(Printed):
 
     Examples
     --------
-    >>> from vae_notes import data
-    >>> x = data.linear_gaussian([4.0, 1.0, 0.1], count=500)
-    >>> report = diagnose(lambda x: (x[:, :2], 0 * x[:, :2]), x)
-    >>> report.active_units, report.verdict
-    (2, 'healthy')
+    >>> issubclass(Unhealthy, ValueError)
+    True
     """
 
-    data_dim: int
-    latent_dim: int
-    kl_per_unit: np.ndarray
-    z_mean_variance: np.ndarray
-    active: np.ndarray
-    mutual_information: float
-    mutual_information_ceiling: float
-    reconstruction: float | None = None
-    elbo: float | None = None
-    predicted: theory.Prediction | None = None
+
+class Report(Printed):
+    """What :func:`diagnose` found; prints as text in a terminal and as a table in a notebook.
+
+    Attributes
+    ----------
+    measured : Measured
+        Everything that the checks looked at.
+    findings : tuple of Finding
+        What was found, the gravest first; of one gravity, causes before symptoms.
+    kl_per_unit : array (D,)
+        Mean KL divergence of each latent unit, in nats.
+    z_mean_variance : array (D,)
+        Variance of each unit's posterior mean over the data.
+    rows : Rows
+        KL, reconstruction and ELBO of each example.
+
+    References
+    ----------
+    Taught in chapter 2, *Posterior collapse*, section *How to measure it*.
+
+    Examples
+    --------
+    >>> from vae_notes import Objective, data, theory
+    >>> x = data.linear_gaussian([4.0, 1.0, 0.1], count=500)
+    >>> best = theory.optimal_parameters(x, latent_dim=2, noise_variance=0.1)
+    >>> z_mean = x @ best.encoder_weights + best.encoder_bias
+    >>> posterior = z_mean, np.broadcast_to(best.z_log_var, z_mean.shape)
+    >>> decode = lambda z: z @ best.decoder_weights + best.decoder_bias
+    >>> report = diagnose(posterior, x, decode, Objective.for_noise_variance(0.1))
+    >>> report.verdict, report.active_units
+    ('healthy', 2)
+    """
 
     _width = 25
+
+    def __init__(
+        self, measured: Measured, thresholds: Mapping[str, float] | None = None, seed: int = 0
+    ) -> None:
+        self.measured = measured
+        self.thresholds = dict(thresholds or {})
+        self.seed = seed
+
+    # Measured
+
+    @property
+    def data_dim(self) -> int:
+        """N."""
+        return self.measured.data_dim
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+        return self.measured.latent_dim
+
+    @property
+    def kl_per_unit(self) -> NDArray[np.float64]:
+        """Mean KL divergence of each unit, (D,), in nats."""
+        return self.measured.kl_per_unit
+
+    @property
+    def z_mean_variance(self) -> NDArray[np.float64]:
+        """Variance of each unit's posterior mean over the data, (D,)."""
+        return self.measured.z_mean_variance
+
+    @property
+    def rows(self) -> Rows:
+        """What each example costs, a score for anomalies, which noise can hide."""
+        return self.measured.rows
 
     @property
     def kl(self) -> float:
         """Mean KL divergence, summed over units, in nats."""
-        return float(self.kl_per_unit.sum())
+        return self.measured.kl
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Where the posterior mean moves, (D,)."""
+        return self.measured.active
 
     @property
     def active_units(self) -> int:
         """Number of active units."""
         return int(self.active.sum())
 
-    @property
-    def verdict(self) -> str:
-        """The finding, in a few words."""
-        if self.predicted is None:
-            return HEALTHY if self.active_units else COLLAPSED
-        predicted = self.predicted.active_units
-        if self.active_units >= max(predicted, 1) or self._beats_linear:
-            return HEALTHY
-        return COLLAPSED_BY_TRAINING if predicted else COLLAPSED_BY_OBJECTIVE
+    @functools.cached_property
+    def _information(self) -> tuple[float, float]:
+        seen = self.measured
+        return mutual_information(seen.z_mean, seen.z_log_var, seed=self.seed)
 
     @property
-    def _beats_linear(self) -> bool:
-        """A nonlinear decoder may put into few units what a linear one spreads over many."""
-        if self.elbo is None or self.predicted is None:
-            return False
-        return bool(self.active_units and self.elbo > self.predicted.elbo)
+    def mutual_information(self) -> float:
+        """Estimate of I(x; z) under q, in nats."""
+        return self._information[0]
+
+    @property
+    def mutual_information_ceiling(self) -> float:
+        """The most that the estimate can be, in nats."""
+        return self._information[1]
+
+    @property
+    def reconstruction(self) -> float | None:
+        """Mean over examples of the error summed over N."""
+        found = self.rows.reconstruction
+        return None if found is None else float(found.mean())
+
+    @functools.cached_property
+    def elbo(self) -> float | None:
+        """In nats per example, unweighted; None without ``decode`` or ``objective``."""
+        if self.reconstruction is None:
+            return None
+        seen = self.measured
+        assert seen.objective is not None
+        return float(
+            seen.objective.elbo(self.reconstruction, self.kl, self.data_dim, self.latent_dim)
+        )
+
+    # Held against the law
+
+    @property
+    def predicted(self) -> theory.Prediction | None:
+        """What the best linear VAE does; None unless the objective is that of a Gaussian."""
+        return self.measured.predicted
+
+    @property
+    def predicted_active_units(self) -> int | None:
+        """Units that the best linear VAE uses."""
+        return None if self.predicted is None else self.predicted.active_units
+
+    @property
+    def predicted_kl_per_unit(self) -> NDArray[np.float64] | None:
+        """Nats of each of its units, strongest first."""
+        return None if self.predicted is None else self.predicted.kl_per_unit
+
+    @property
+    def linear_elbo(self) -> float | None:
+        """Its ELBO in nats, on rows that it was not fitted on where rows are few."""
+        seen = self.measured
+        if self.predicted is None:
+            return None
+        if seen.few_rows or seen.x_train is not None:
+            assert seen.linear is not None
+            return float(seen.linear.mean())
+        return self.predicted.elbo
+
+    @property
+    def noise_variance(self) -> float | None:
+        """That the objective amounts to."""
+        return self.measured.noise_variance
+
+    @property
+    def baseline(self) -> float | None:
+        """ELBO in nats of the best decoder without a code."""
+        found = self.measured.baseline
+        return None if found is None else float(found.mean())
+
+    # Judged
+
+    @functools.cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found, the gravest first; of one gravity, causes before symptoms."""
+        found = []
+        for check in checks.CHECKS:
+            finding = check.finding(self.measured, self.thresholds.get(check.name))
+            if finding is not None:
+                found.append(finding)
+                if check.conclusive:
+                    break
+        return tuple(sorted(found, key=lambda of: of.gravity != checks.GRAVE))
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing grave was found and the ELBO is above that without a code."""
+        return self.verdict == HEALTHY
+
+    @property
+    def verdict(self) -> str:
+        """The name of the gravest finding, "healthy", or "not judged" where no ELBO is known."""
+        if self.findings and self.findings[0].gravity == checks.GRAVE:
+            return self.findings[0].name
+        return NOT_JUDGED if self.measured.gain is None else HEALTHY
 
     @property
     def explanation(self) -> str:
-        """The finding in one sentence, with its reasons."""
-        kept = f"{self.active_units} of {self.latent_dim} units are active"
-        if self.verdict == HEALTHY and self.predicted is None:
-            return f"{kept}."
-        if self.predicted is None:
-            return (
-                f"{kept}; without a Gaussian objective there is no prediction to say who caused it."
-            )
-        predicted, noise_variance = self.predicted.active_units, self.predicted.noise_variance
+        """The verdict in words, with its reasons and what to do."""
+        units = f"{self.active_units} of {self.latent_dim} units are active"
+        carry = f"{units} and cost {_short(self.kl)} nats"
+        if self.verdict == NOT_JUDGED:
+            missing = "decode" if self.measured.objective is not None else "objective"
+            return f"{carry}; whether they are worth it is not known: give {missing}=."
         if self.verdict == HEALTHY:
-            words = f"{kept}; the best linear VAE keeps {predicted}"
-            surplus = self.latent_dim - self.active_units
-            return words + (f", so the other {surplus} are not missed." if surplus else ".")
-        if self.verdict == COLLAPSED_BY_OBJECTIVE:
-            return (
-                f"{kept}: the objective amounts to a noise variance of {noise_variance:.3g}, "
-                f"and no direction of the data varies more than that; no optimiser or schedule "
-                f"mends it, a smaller KL weight or summed errors do."
+            assert self.measured.gain is not None
+            gain = self.measured.gain[0]
+            return f"{carry}; the ELBO is {gain:.3g} nats above that of no code at all."
+        first = self.findings[0]
+        words = f"{first.sentence} {first.remedy}"
+        if "unknown" in first.name or first.name in UNEXPLAINED:
+            words += f" Excluded: {', '.join(self._excluded)}."
+        return f"{words} More: {first.page}."
+
+    @property
+    def _excluded(self) -> list[str]:
+        """The causes that were looked for and not found."""
+        named = {of.name for of in self.findings}
+        could = [of.name for of in checks.CHECKS if of.can_tell(self.measured)]
+        return [name for name in could if name in CAUSES and name not in named]
+
+    def raise_if_unhealthy(self) -> None:
+        """Stop a script at a model that is not healthy.
+
+        Raises
+        ------
+        Unhealthy
+            With the verdict and its reasons; also where no ELBO is known.
+        """
+        if not self.healthy:
+            raise Unhealthy(f"{self.verdict}: {self.explanation}")
+
+    # Printed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Verdict, findings and numbers as a dictionary of plain values."""
+        numbers = {
+            name: getattr(self, name)
+            for name in (
+                "data_dim", "latent_dim", "active_units", "predicted_active_units", "kl",
+                "mutual_information", "mutual_information_ceiling", "reconstruction", "elbo",
+                "linear_elbo", "baseline", "noise_variance",
             )
-        return (
-            f"{kept}, but {predicted} direction{'s' * (predicted > 1)} of the data var"
-            f"{'y' if predicted > 1 else 'ies'} more than the noise variance "
-            f"{noise_variance:.3g}: the optimum is elsewhere; anneal the KL weight, or train "
-            f"a shallower network."
-        )
+        }  # fmt: skip
+        return {
+            "verdict": self.verdict,
+            "healthy": self.healthy,
+            "explanation": self.explanation,
+            "findings": [of.to_dict() for of in self.findings],
+            **{k: _plain(v) for k, v in numbers.items()},
+            "kl_per_unit": [_plain(v) for v in self.kl_per_unit],
+            "z_mean_variance": [_plain(v) for v in self.z_mean_variance],
+        }
+
+    def to_json(self) -> str:
+        """As JSON; numbers that are none are null."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         yield "verdict", self.verdict
+        others = [of.name for of in self.findings if of.name != self.verdict]
+        if others:
+            yield "also found", "; ".join(others)
         predicted = self.predicted
         foretold = "" if predicted is None else f" (predicted: {predicted.active_units})"
         yield "active units", f"{self.active_units} of {self.latent_dim}{foretold}"
         foretold = "" if predicted is None else f" (predicted: {predicted.kl:.2f})"
-        yield "KL, nats", f"{self.kl:.2f}{foretold}"
+        yield "KL, nats", f"{_short(self.kl)}{foretold}"
         largest = np.sort(self.kl_per_unit)[::-1][:8]
         more = " ..." if self.latent_dim > 8 else ""
-        yield "KL per unit, nats", " ".join(f"{k:.2f}" for k in largest) + more
+        yield "KL per unit, nats", " ".join(_short(k) for k in largest) + more
         ceiling = f" (at most {self.mutual_information_ceiling:.2f})"
         information = round(self.mutual_information, 2) + 0.0  # never "-0.00"
         yield "mutual information, nats", f"{information:.2f}{ceiling}"
         if self.reconstruction is not None:
             yield "reconstruction, summed", f"{self.reconstruction:.3g}"
         if self.elbo is not None:
-            foretold = "" if predicted is None else f" (best linear VAE: {predicted.elbo:.2f})"
-            yield "ELBO, nats", f"{self.elbo:.2f}{foretold}"
-        if predicted is not None:
-            yield "noise variance", f"{predicted.noise_variance:.3g}"
+            against = [f"without a code: {_short(self.baseline)}"]
+            if self.linear_elbo is not None:
+                against.append(f"best linear VAE: {_short(self.linear_elbo)}")
+            yield "ELBO, nats", f"{_short(self.elbo)} ({', '.join(against)})"
+        if self.noise_variance is not None:
+            yield "noise variance", f"{self.noise_variance:.3g}"
+
+    def _pictures(self) -> str:
+        largest = np.sort(self.kl_per_unit)[::-1][:32]
+        predicted = self.predicted_kl_per_unit
+        marks = None if predicted is None else predicted[:32]
+        return bars(largest, marks, "KL of each unit in nats, sorted; the line is a linear VAE's")
+
+    def _below(self) -> list[str]:
+        return [self.explanation, *(str(of) for of in self.findings if of.name != self.verdict)]
+
+    def to_html(self, path: Any = None) -> str:
+        """A page of its own with pictures, written to ``path`` if one is given."""
+        page = (
+            '<!doctype html><html lang="en"><meta charset="utf-8"><title>VAE diagnosis</title>'
+            '<body style="font-family:sans-serif;max-width:50em;margin:2em auto;padding:0 1em">'
+            f"<h1>{self.verdict}</h1>{self._repr_html_()}{self._examples()}</body></html>"
+        )
+        if path is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(page)
+        return page
+
+    def _examples(self) -> str:
+        """Rows, what the decoder made of them, and of the prior, where they are images."""
+        seen = self.measured
+        if seen.decoded is None or seen.objective is None:
+            return ""
+        mean = seen.objective.likelihood.mean
+        kinds = {"data": seen.x, "decoded": mean(seen.decoded.output)}
+        if seen.decoded.prior is not None:
+            kinds["from the prior"] = mean(seen.decoded.prior)
+        return images({name: np.asarray(of)[:10] for name, of in kinds.items()}, seen.data_shape)
+
+
+#: Findings that name no cause.
+UNEXPLAINED = ("worse than no code", "far below a linear VAE", "far from the prior")
+CAUSES = tuple(
+    of.name for of in checks.CHECKS if of.gravity == checks.GRAVE and of.name not in UNEXPLAINED
+)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _short(value: float | None) -> str:
+    """Two decimals, or a power of ten where that would be a line of digits."""
+    if value is None:
+        return "unknown"
+    return f"{value:.2f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def diagnose(
     model_or_encode: Any,
     x: theory.Data,
+    decode: Any = None,
+    objective: Objective | tuple[str, str] | str | None = None,
     *,
-    decode: Callable[[NDArray], Any] | None = None,
-    objective: Objective | None = None,
+    x_train: Any = None,
+    history: Any = None,
     threshold: float = theory.ACTIVE,
+    thresholds: Mapping[str, float] | None = None,
     draws: int = 8,
     seed: int = 0,
     spectrum: theory.Data | None = None,
 ) -> Report:
-    r"""Measure what a VAE's latent units carry, and say why if they carry nothing.
+    r"""Measure a VAE of any framework on data, and say what is wrong with it, if anything is.
 
-    A unit is active when the variance over the data of its posterior mean exceeds ``threshold``.
-    For a Gaussian objective the verdict compares with the best linear VAE on ``x``, which is known
-    in closed form: a collapse that it shares was asked for by the objective, one that it does not
-    share came from training.
+    The latent units, the bound and the decoder are measured once, and the checks of
+    :mod:`vae_notes.checks` look at the numbers: none of them names a cause that they do not show.
+    For a Gaussian objective they hold the model against the best linear VAE, known in closed form,
+    and for every objective against a decoder without a code.
 
     Parameters
     ----------
-    model_or_encode : VAE or callable
-        A :class:`vae_notes.VAE`, or a function from x (n, ...) to z_mean and z_log_var, (n, D)
-        each, from any framework.
+    model_or_encode : VAE, object, callable, or arrays (n, D) and (n, D)
+        A :class:`vae_notes.VAE`; an object with ``encode`` and ``decode``, or ``encoder`` and
+        ``decoder``, such as a PyTorch module; a function from x (n, ...) to z_mean and z_log_var,
+        (n, D) each, and perhaps a sample; or these arrays.
     x : array (n, ...), tf.data.Dataset or generator
-        Data, at least two examples; of a dataset or a generator its batches (B, ...), once.
-    decode : callable, optional
-        With a function: from z (n, D) to means or logits in the shape of x.
-    objective : Objective, optional
-        With a function: what it was trained on.
+        Data, at least two examples, best such that the model was not trained on; of a dataset or a
+        generator its batches (B, ...), once.
+    decode : callable or array (n, ...), optional
+        From z (n, D) to means or logits in the shape of x, in place of the model's own; or what was
+        decoded from one sample of z for each row.
+    objective : Objective, pair of str or str, optional
+        What it was trained on, in place of the model's own: also reductions such as
+        ``("mean", "sum")``, or the name of a likelihood.
+    x_train : array (n, ...), optional
+        Rows that it was trained on, from which the baselines are then taken.
+    history : keras.callbacks.History or dict, optional
+        What ``fit`` returned: numbers an epoch, of "loss", "val_loss", "kl", "kl_weight".
     threshold : float
-        Of the variance of the posterior mean, in (0, 1).
+        Of the variance of the posterior mean of an active unit, in (0, 1).
+    thresholds : dict, optional
+        Of checks, by name, in place of their own.
     draws : int
         Samples of z for each example, to estimate the reconstruction.
     seed : int
         Of these samples.
     spectrum : array (N,) or Spectrum, optional
-        That of ``x``, where it is known: many models of the same data need it once.
+        That of the data, where it is known: many models of the same data need it once.
 
     Returns
     -------
@@ -199,18 +422,21 @@ def diagnose(
     More than 4 million values are taken block by block, so that a dataset which does not fit into
     memory gives the same numbers as an array of it would. The blocks are of at most 1,024 examples:
     an encoder or decoder that is a function gets so many at once. Mutual information is estimated
-    from 1,024 of all examples, each as likely as any other.
+    from 1,024 of all examples, each as likely as any other. Where there are fewer than ten rows for
+    each value of an example, and no ``x_train``, baselines and eigenvalues come from rows held out.
 
     Raises
     ------
     ValueError
-        If ``x`` is unusable, such as a dataset that is empty or never ends, the encoder does not
-        give two arrays (n, D) of finite numbers, or the threshold is out of range.
+        If ``x`` is unusable, such as a dataset that is empty or never ends, or outside the support
+        of the likelihood; the encoder does not give two arrays (n, D) of finite numbers; a
+        threshold is out of range or that of no check.
 
     References
     ----------
-    Burda et al. (2016), section 5.2 (active units); Lucas et al. (2019), section 4.
-    Taught in chapter 2, *Posterior collapse*, section *How to measure it*.
+    Burda et al. (2016), section 5.2 (active units); Lucas et al. (2019), section 4; Lindsay (1983)
+    for the test of the optimum. Taught in chapter 2, *Posterior collapse*, section *How to measure
+    it*.
 
     Examples
     --------
@@ -222,49 +448,28 @@ def diagnose(
     (0, 'collapsed because the objective asked for it')
     """
     _check.number("threshold", threshold, above=0, below=1)
-    encode = model_or_encode
-    if hasattr(model_or_encode, "encode"):
-        vae = model_or_encode
-        encode, objective = vae.encode, vae.objective
-        decode = functools.partial(in_batches, vae.decoder)
-    found = gathered(x, getattr(model_or_encode, "data_shape", None), np.float32)
-    seen = _Seen(objective, decode, draws, seed)
-    known: Any = found if spectrum is None else spectrum
-    once = isinstance(known, Blocks) and known.whole is None
-    if once:
-        known = theory.Moments()
-    predictable = objective is not None and objective.likelihood.noise_variance(1.0) is not None
-    for block in found if isinstance(found, Blocks) else [found]:
-        seen.take(block, *_posterior(encode, block))
-        if once and predictable:
-            known.update(block)
-    if seen.count < 2:
-        raise ValueError("x holds one example, but a variance needs two: give more data.")
-    data_dim, latent_dim = seen.data_dim, len(seen.kl)
-
-    z_mean_variance, per_unit = seen.scatter / seen.count, seen.kl / seen.count
-    information, ceiling = mutual_information(*seen.sample(), seed=seed)
-    reconstruction = elbo = predicted = None
-    if objective is not None and decode is not None:
-        reconstruction = seen.error / (seen.count * draws)
-        elbo = objective.elbo(reconstruction, float(per_unit.sum()), data_dim, latent_dim)
-    if objective is not None:
-        beta = objective.beta(data_dim, latent_dim)
-        noise_variance = objective.likelihood.noise_variance(beta)
-        if noise_variance is not None:
-            predicted = theory.predict(known, noise_variance, latent_dim, threshold)
-    return Report(
-        data_dim=data_dim,
-        latent_dim=latent_dim,
-        kl_per_unit=per_unit,
-        z_mean_variance=z_mean_variance,
-        active=z_mean_variance > threshold,
-        mutual_information=information,
-        mutual_information_ceiling=ceiling,
-        reconstruction=reconstruction,
-        elbo=elbo,
-        predicted=predicted,
-    )
+    _check.whole("draws", draws)
+    names = [of.name for of in checks.CHECKS]
+    for name, value in (thresholds or {}).items():
+        _check.one_of("a threshold's name", name, names)
+        _check.number(f"thresholds[{name!r}]", value)
+    door = opened(model_or_encode, decode, objective)
+    given: Any = x
+    if hasattr(x, "batch_sampler"):  # a DataLoader of PyTorch
+        given = iter(given)
+    with door.unchanged():
+        seen = measured(
+            door,
+            given,
+            threshold=threshold,
+            draws=draws,
+            seed=seed,
+            spectrum=spectrum,
+            x_train=x_train,
+            history=history,
+            data_shape=getattr(model_or_encode, "data_shape", None),
+        )
+    return Report(seen, thresholds, seed)
 
 
 def mutual_information(
@@ -305,14 +510,15 @@ def mutual_information(
     >>> round(information, 4), round(ceiling, 4)
     (1.3863, 1.3863)
     """
-    random = _generator(seed)
+    random = generator(seed)
     z_mean, z_log_var = np.asarray(z_mean, float), np.asarray(z_log_var, float)
     if len(z_mean) > batch:
         chosen = random.choice(len(z_mean), batch, replace=False)
         z_mean, z_log_var = z_mean[chosen], z_log_var[chosen]
     noise = random.standard_normal(z_mean.shape)
-    z = reparameterised(z_mean, z_log_var, noise)
-    log_q = _log_densities(z, z_mean, z_log_var)
+    clipped = np.clip(z_log_var, -EXTREME, EXTREME)  # where densities fit into float64
+    z = reparameterised(z_mean, clipped, noise)
+    log_q = _log_densities(z, z_mean, clipped)
     log_mixture = logsumexp(log_q, axis=1) - math.log(len(z))
     return float(np.mean(np.diag(log_q) - log_mixture)), math.log(len(z))
 
@@ -324,90 +530,10 @@ def _log_densities(z: NDArray, z_mean: NDArray, z_log_var: NDArray) -> NDArray:
     point, mean = z - centre, z_mean - centre
     # (z - m)^2 / s^2 as products of matrices loses what the largest of their terms rounds off
     largest = precision @ np.square(point).max(axis=0) + (precision * mean**2).sum(axis=1)
-    if largest.max() < 1e-8 / np.finfo(float).eps:
+    if largest.max() < 1e-8 / np.finfo(float).eps and z_log_var.min() > -EXTREME:
         distance = np.square(point) @ precision.T - 2 * point @ (precision * mean).T
         return -0.5 * (distance + (precision * mean**2 + z_log_var).sum(axis=1))
     log_q = np.zeros((len(z), len(z)))
     for point, mean, log_var in zip(z.T, z_mean.T, z_log_var.T, strict=True):
-        log_q -= 0.5 * ((point[:, None] - mean) ** 2 * np.exp(-log_var) + log_var)
+        log_q -= 0.5 * (((point[:, None] - mean) * np.exp(-log_var / 2)) ** 2 + log_var)
     return log_q
-
-
-def _generator(seed: int) -> np.random.Generator:
-    """Noise of its own: with the plain seed it could repeat the noise that made the data."""
-    return np.random.default_rng([seed, 0x6E6F697365])
-
-
-def _posterior(encode: Callable[[NDArray], Any], x: NDArray) -> tuple[NDArray, NDArray]:
-    """z_mean and z_log_var of the reader's function, or one sentence on what is wrong."""
-    latent = encode(x)
-    if not isinstance(latent, (tuple, list)) or len(latent) != 2:
-        raise ValueError(
-            f"The encoder gave {type(latent).__name__}, but two arrays are needed: return "
-            f"(z_mean, z_log_var)."
-        )
-    z_mean, z_log_var = (np.asarray(a, np.float64) for a in latent)
-    if z_mean.shape != z_log_var.shape or z_mean.ndim != 2 or len(z_mean) != len(x):
-        raise ValueError(
-            f"The encoder gave shapes {z_mean.shape} and {z_log_var.shape} for {len(x)} examples: "
-            f"give both as (n, latent_dim)."
-        )
-    if not (np.isfinite(z_mean).all() and np.isfinite(z_log_var).all()):
-        raise ValueError(
-            "The encoder gave NaN or infinity: scale the data first, and if they are scaled, "
-            "training has diverged, so train again with a smaller learning rate."
-        )
-    return z_mean, z_log_var
-
-
-class _Seen:
-    """Sums over the examples and a sample of them, of data that come in one block or in many."""
-
-    def __init__(
-        self,
-        objective: Objective | None,
-        decode: Callable[[NDArray], Any] | None,
-        draws: int,
-        seed: int,
-    ) -> None:
-        self.objective, self.decode, self.draws = objective, decode, draws
-        self.noise, self.choice = _generator(seed), _generator(seed + 1)
-        self.count, self.data_dim, self.error = 0, 0, 0.0
-        self.kl = self.mean = self.scatter = np.zeros(0)  # (D,)
-        self.posteriors: list[tuple[NDArray, NDArray]] = []
-        self.keys = np.zeros(0)
-
-    def take(self, x: NDArray, z_mean: NDArray, z_log_var: NDArray) -> None:
-        """Add a block of examples (b, ...) with their posteriors (b, D)."""
-        if not self.count:
-            self.data_dim = math.prod(x.shape[1:])
-            self.kl = self.mean = self.scatter = np.zeros(z_mean.shape[1])
-        self.kl = self.kl + np.asarray(kl_divergence(z_mean, z_log_var), float).sum(axis=0)
-        step, before = z_mean.mean(axis=0) - self.mean, self.count
-        self.count += len(x)
-        # as in theory.Moments, of one unit at a time
-        self.scatter = self.scatter + np.square(z_mean - z_mean.mean(axis=0)).sum(axis=0)
-        self.scatter = self.scatter + step**2 * (before * len(x) / self.count)
-        self.mean = self.mean + step * (len(x) / self.count)
-        self.posteriors.append((z_mean, z_log_var))
-        if before:
-            self._thin_out()
-        if self.objective is not None and self.decode is not None:
-            for _ in range(self.draws):
-                z = reparameterised(z_mean, z_log_var, self.noise.standard_normal(z_mean.shape))
-                decoded = np.asarray(self.decode(z.astype(np.float32)))
-                error, _ = self.objective.terms(x, decoded, z_mean, z_log_var)
-                self.error += float(np.mean(error)) * len(x)
-
-    def _thin_out(self) -> None:
-        """Keep those with the smallest of random keys, one an example: all are as likely."""
-        z_mean, z_log_var = self.sample()
-        fresh = self.choice.random(len(z_mean) - len(self.keys))
-        self.keys = np.concatenate([self.keys, fresh])
-        kept = np.sort(np.argsort(self.keys)[:MOST])
-        self.keys, self.posteriors = self.keys[kept], [(z_mean[kept], z_log_var[kept])]
-
-    def sample(self) -> tuple[NDArray, NDArray]:
-        """z_mean and z_log_var (m, D) of what is kept: of one block all, else some of each."""
-        z_mean, z_log_var = zip(*self.posteriors, strict=True)
-        return np.concatenate(z_mean), np.concatenate(z_log_var)

@@ -35,6 +35,8 @@ Sums of squares and of KL say noise variance 1/2; means of both, at N = 64 and D
 0
 """
 
+import contextlib
+import functools
 import math
 import warnings
 from collections.abc import Iterable, Iterator
@@ -45,7 +47,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from vae_notes import _check, likelihoods
 from vae_notes._collapse_test import CollapseTest, bound, excess
@@ -336,7 +338,7 @@ def held_out_spectrum(x: ArrayLike, leading: int, seed: int = 0) -> Spectrum:
     leading : int
         How many directions.
     seed : int
-        Of the permutation that makes the folds: 5, or 2 of more than 4 million values.
+        Of the permutation that makes the folds: 5, or 2 of more than 1 million values.
 
     Returns
     -------
@@ -827,7 +829,8 @@ def log_marginal_likelihood(
             )
     # Along the right singular vectors of W the variance is s^2 + sigma^2, elsewhere sigma^2. The
     # residual is computed as such: the difference of two squares would cancel.
-    _, singular_values, directions = np.linalg.svd(decoder_weights, full_matrices=False)
+    with _one_thread():  # of so few rows several threads are far slower
+        _, singular_values, directions = np.linalg.svd(decoder_weights, full_matrices=False)
     variance = singular_values**2 + noise_variance
     centred = x - decoder_bias
     along = centred @ directions.T
@@ -1041,9 +1044,9 @@ def _folds(
     n, data_dim = rows.shape
     if n < 2:
         raise ValueError("x holds 1 row, and rows are held out in turn: give at least 2.")
-    count = min(5 if rows.size <= LARGE else 2, n)
+    count = min(5 if rows.size <= LARGE // 4 else 2, n)
     folds = np.array_split(np.random.default_rng(seed).permutation(n), count)
-    with threadpool_limits(1, "blas"):
+    with _one_thread():
         moments = [_moments(rows, fold) for fold in folds] if data_dim <= n else []
     for i, fold in enumerate(folds):
         if moments:  # all scatter is summed once
@@ -1113,7 +1116,7 @@ def _law(data: Data, wanted: int | None) -> Spectrum:
         return _law_of_blocks(x, wanted)
     rows = np.asarray(x.reshape(len(x), -1), np.float64)
     n, data_dim = rows.shape
-    with threadpool_limits(None if wanted is None else 1, "blas"):
+    with contextlib.nullcontext() if wanted is None else _one_thread():
         found = np.linalg.eigvalsh(_smaller_gram(rows - rows.mean(axis=0)))[::-1]
     return _complete(_padded(found, n, data_dim))
 
@@ -1148,7 +1151,7 @@ def _solved(
     size = len(scatter)
     total = float(np.trace(scatter)) / n
     # Of matrices as large as these one thread is the fastest, and two that share a core the slowest
-    with threadpool_limits(1, "blas"):
+    with _one_thread():
         if wanted is None or wanted * LANCZOS > size:
             options = dict(lower=False, overwrite_a=overwrite, check_finite=False, driver="evd")
             found = linalg.eigvalsh(scatter, **options)[::-1] / n
@@ -1174,7 +1177,7 @@ def _lanczos(matrix: Floats, wanted: int, **options: Any) -> Any:
 def _eigenpairs(matrix: Floats, wanted: int) -> tuple[Floats, Floats]:
     """Leading eigenvalues, largest first, and unit eigenvectors as rows, of an upper triangle."""
     size = len(matrix)
-    with threadpool_limits(1, "blas"):
+    with _one_thread():
         if wanted * LANCZOS > size or not np.trace(matrix):
             options = dict(lower=False, check_finite=False, driver="evr")
             values, vectors = linalg.eigh(
@@ -1234,6 +1237,16 @@ def _sorted_spectrum(given: ArrayLike) -> Floats:
             f"give the eigenvalues of a covariance, or data of shape (n, N)."
         )
     return np.maximum(eigenvalues, 0.0)
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Made once: it looks through the libraries of the process, which takes milliseconds."""
+    return ThreadpoolController()
+
+
+def _one_thread() -> Any:
+    return _threads().limit(limits=1, user_api="blas")
 
 
 def _flat(x: ArrayLike) -> Floats:

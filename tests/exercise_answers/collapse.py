@@ -46,7 +46,7 @@ def log_var(change):
 
 def cause(z_mean, x, noise_variance):
     if np.any(z_mean.var(axis=0) > 0.01):
-        return "healthy"
+        return "active"
     largest = theory.spectrum(x)[0]
     return "training" if largest > noise_variance else "objective"
 
@@ -56,7 +56,7 @@ def causes(active=lambda z: np.any(z.var(axis=0) > 0.01), level=lambda x: theory
 
     def found(z_mean, x, noise_variance):
         if active(z_mean):
-            return "healthy"
+            return "active"
         return "training" if level(x) > noise_variance else "objective"
 
     return found
@@ -137,7 +137,7 @@ def wrong():
         ],
         "2.5": [
             (lambda z, x, s: "objective", "whose units all speak"),
-            (lambda z, x, s: "healthy", "misses a direction"),
+            (lambda z, x, s: "active", "misses a direction"),
             (causes(level=lambda x: x.var(axis=0).mean()), "misses a direction"),
             (causes(level=lambda x: x.var(axis=0).sum()), "largest eigenvalue"),
             (causes(level=lambda x: np.sqrt(theory.spectrum(x)[0])), "largest eigenvalue"),
@@ -146,9 +146,9 @@ def wrong():
             (causes(active=lambda z: np.any((z**2).mean(axis=0) > 0.01)), "same for every x"),
             (causes(active=lambda z: np.any(z.var(axis=0) > 1e-6)), "only jitter"),
             (lambda z, x, s: cause(z, x, 0.5), "look at the noise variance"),
-            (lambda z, x, s: None, "returned a NoneType, expected 'healthy'"),
+            (lambda z, x, s: None, "returned a NoneType, expected 'active'"),
             (lambda z, x, s: "collapsed", "returned 'collapsed', expected"),
-            (lambda z: "healthy", "raised TypeError"),
-            ("healthy", "is a str, expected a function"),
+            (lambda z: "active", "raised TypeError"),
+            ("active", "is a str, expected a function"),
         ],
     }

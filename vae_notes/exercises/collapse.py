@@ -13,7 +13,7 @@ from vae_notes.objective import Objective
 __all__ = ["EXERCISES"]
 
 compare = functools.partial(compare_closely, tolerance=0.01)  # two or three digits are enough
-VERDICTS = ("healthy", "objective", "training")
+VERDICTS = ("active", "objective", "training")
 
 
 def predict_then_count(answer):
@@ -137,7 +137,7 @@ def name_the_cause(answer):
             raise Wrong(f"The function returned {what[:40]}, expected {words}.")
         if found != verdict:
             raise Wrong(hint)
-    return "That is what diagnose does, in short."
+    return "For a linear VAE that is all; of a network diagnose asks more."
 
 
 def _digits():
@@ -199,7 +199,7 @@ def _cases():
             codes,
             strong,
             0.5,
-            "healthy",
+            "active",
             "Your function blames somebody for a VAE whose units all speak.",
         ),
         (silent, strong, 0.5, "training", "Your function misses a direction that is worth a unit."),
@@ -218,7 +218,7 @@ def _cases():
             "objective",
             "Your function takes the mean of the data for variation: centre them first.",
         ),
-        (one, strong, 0.5, "healthy", "Surplus units are no collapse: one that speaks is enough."),
+        (one, strong, 0.5, "active", "Surplus units are no collapse: one that speaks is enough."),
         (
             silent + 0.7,
             strong,
