@@ -21,7 +21,7 @@ BUILD = rm -rf _build && mkdir _build && $(SOURCES) >_build/begun \
 unexport VAE_NOTES_SEED VAE_NOTES_CLAIMS MPLBACKEND PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-oldest test-newest notebooks claims bench serve lint format lock clean
+.PHONY: help book test test-oldest test-newest notebooks claims clinic bench serve lint format lock clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ notebooks: $(READY)  ## execute the notebooks whose fingerprint is old
 
 claims: $(READY)  ## list every claim with the seeds that support it, from base seed SEED=n
 	@$(BIN)/python book/execute.py --seed $(SEED)
+
+clinic: $(RIVALS)  ## try the doctor on every broken and every healthy model, and print the confusion table
+	@$(BIN)/python tests/clinic/confusion.py --torch $(<D)/bin/python
 
 bench: $(RIVALS)  ## time fit and sweep against Keras, PyTorch, JAX and BLAS; leave the machine alone meanwhile
 	@$(BIN)/python benchmarks/bench.py --rivals $(<D)/bin/python
@@ -82,11 +85,12 @@ define tested_with
 			-W ignore::FutureWarning --ignore tests/book tests
 endef
 
-# PyTorch and JAX stay out of the environment that the book is built and tested in.
+# PyTorch and JAX stay out of the environment that the book is built and tested in. What the package needs
+# without TensorFlow goes with them, so that models of PyTorch can be diagnosed there.
 $(RIVALS): $(READY)
-	@echo "Installing PyTorch and JAX in $(@D), for the benchmark only."
+	@echo "Installing PyTorch and JAX in $(@D), for the clinic and the benchmark only."
 	@$(BIN)/python -m venv $(@D)
-	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])' \
+	@$(BIN)/python -c 'import tomllib; of = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*map(repr, of["dependencies"] + of["optional-dependencies"]["bench"]))' \
 		| xargs $(@D)/bin/python -m pip install -q --disable-pip-version-check \
 		&& touch $@ || echo "They could not be installed: their rows are left out."
 
