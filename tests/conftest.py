@@ -15,6 +15,11 @@ import pytest
 from helpers import PAGES, install, not_built, unavailable
 from hypothesis import settings
 
+# They train networks, or need PyTorch: `make clinic` runs them.
+collect_ignore = [
+    f"clinic/{name}.py" for name in ("broken_networks", "broken_torch", "confusion", "healthy")
+]
+
 BROWSERS = [
     "chromium",
     "chromium-browser",

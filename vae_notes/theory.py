@@ -921,8 +921,9 @@ def collapse_test(
     :math:`e^{l_k(u)}`, one for each output u of the decoder, and collapse is the mixture of one
     part, the best constant :math:`u_0`. It is the best of all if and only if
 
-    .. math:: F(u) = \tfrac{1}{n} \sum_k e^{l_k(u) - l_k(u_0)} \le 1 \text{ for every } u, \quad
-              l_k(u) = \begin{cases} -|x_k - u|^2 / 2 \sigma^2 & \text{Gaussian} \\
+    .. math:: F(u) = \tfrac{1}{n} \sum_k e^{l_k(u) - l_k(u_0)} \le 1 \text{ for every } u
+
+    .. math:: l_k(u) = \begin{cases} -|x_k - u|^2 / 2 \sigma^2 & \text{Gaussian} \\
               \sum_i (x_{ki} u_i - \ln(1 + e^{u_i})) / \beta & \text{Bernoulli} \end{cases}
 
     The largest eigenvalue is what F says near :math:`u_0`. Further away it is climbed from rows and
