@@ -38,7 +38,8 @@ def verdict(arguments):
 
 def of_torch(python):
     """The cases of PyTorch, as found by the interpreter that has it; none where there is none."""
-    if not Path(python).exists():
+    found = Path(python).exists() and subprocess.run([python, "-c", "import torch"], check=False)
+    if not found or found.returncode:
         print("PyTorch is not installed: its cases are left out.")
         return []
     command = [python, __file__, "--module", "broken_torch"]
